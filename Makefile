@@ -1,0 +1,113 @@
+# The two commands: `make run` and `make test`. Everything they need is installed below .venv and .local.
+PYTHON ?= python3
+PORT ?= 4566
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv/bin
+STACK_PYTHON := .local/ministack/bin/python
+SAM := .local/sam/bin/sam
+# requirements files are complete and hashed, so nothing is left to resolve
+INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement
+export PYTHONPATH := layers/common
+export SAM_CLI_TELEMETRY := 0
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: run
+run: .local/ministack/.installed .local/sam/.installed ## bring up the whole stack on this machine until Ctrl-C (PORT= moves it)
+	@exec $(STACK_PYTHON) local/stack.py --port $(PORT) --sam $(SAM)
+
+.PHONY: replay
+replay: .local/ministack/.installed ## send every event of events/ to the running local stack and compare the answers
+	@$(STACK_PYTHON) local/replay.py
+
+.PHONY: test
+test: lint types unit integration e2e ## everything that CI checks
+
+.PHONY: lint
+lint: .venv/.installed .local/sam/.installed ## lint and format, of code and template
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(SAM) validate --lint --region us-east-1
+
+.PHONY: types
+types: .venv/.installed ## strict types
+	$(VENV)/mypy
+
+.PHONY: unit
+unit: .venv/.installed ## tests without a server
+	$(VENV)/pytest tests/unit
+
+.PHONY: integration
+integration: .venv/.installed dynamodb-local ## tests on DynamoDB Local
+	$(VENV)/pytest tests/integration
+
+.PHONY: e2e
+e2e: .venv/.installed .local/ministack/.installed .local/sam/.installed ## tests over HTTP on a local stack of their own
+	$(VENV)/pytest tests/e2e
+
+.PHONY: format
+format: .venv/.installed ## mend what ruff can mend
+	$(VENV)/ruff check --fix .
+	$(VENV)/ruff format .
+
+.PHONY: lock
+lock: .venv/.installed ## pin the dependencies anew
+	$(PYTHON) -m venv .local/uv
+	.local/uv/bin/python -m pip install --quiet uv
+	for name in layer ministack sam dev; do \
+	  target=requirements/$$name.txt; \
+	  constraint=(); \
+	  [ $$name = layer ] && target=layers/common/requirements.txt; \
+	  [ $$name = dev ] && constraint=(--constraint layers/common/requirements.txt); \
+	  .local/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-annotate "$${constraint[@]}" requirements/$$name.in --output-file $$target; \
+	done
+
+.PHONY: clean
+clean: ## remove all that make made
+	rm -rf .venv .local .bench .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# --- installing -------------------------------------------------------------------------------------------------------
+define environment
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "unitstream needs Python 3.11 or newer: make PYTHON=python3.13")'
+	@echo "Installing $(2) into $(1)"
+	@rm -rf $(1)
+	@$(PYTHON) -m venv $(1)
+	@$(1)/bin/python $(INSTALL) $(2)
+	@touch $(1)/.installed
+endef
+
+.venv/.installed: requirements/dev.txt
+	$(call environment,.venv,$<)
+
+.local/ministack/.installed: requirements/ministack.txt
+	$(call environment,.local/ministack,$<)
+
+.local/sam/.installed: requirements/sam.txt
+	$(call environment,.local/sam,$<)
+
+# AWS's own emulator, as an npm package carries it. Without npm its tests are skipped, which CI does not allow.
+DYNAMODB_LOCAL := amplify-dynamodb-simulator-2.9.30
+DYNAMODB_LOCAL_SHA512 := c5379e44bbf311fab2779961ddb1f8734907bd21c79a6843e590ec1c5280439836665e89aa515dbad6908422c7cf1129e91cb5a3b4c1ea7888a17b9002749ec1
+
+.PHONY: dynamodb-local
+dynamodb-local:
+	@if command -v npm >/dev/null; then $(MAKE) .local/dynamodb/.installed; else echo "npm is missing: no DynamoDB Local"; fi
+
+.local/dynamodb/.installed:
+	@echo "Installing DynamoDB Local into .local/dynamodb"
+	@rm -rf .local/dynamodb && mkdir -p .local/dynamodb
+	@cd .local/dynamodb && npm pack --silent amplify-dynamodb-simulator@2.9.30 >/dev/null
+	@cd .local/dynamodb && $(PYTHON) -c 'import hashlib, sys; \
+	  sys.exit(hashlib.sha512(open(sys.argv[1], "rb").read()).hexdigest() != sys.argv[2] and "unexpected content")' \
+	  $(DYNAMODB_LOCAL).tgz $(DYNAMODB_LOCAL_SHA512)
+	@tar -xzf .local/dynamodb/$(DYNAMODB_LOCAL).tgz -C .local/dynamodb --strip-components 2 package/emulator
+	@rm .local/dynamodb/$(DYNAMODB_LOCAL).tgz
+	@touch $@

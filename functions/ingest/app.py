@@ -1,0 +1,151 @@
+"""`POST /api/streams/ingest`: routes and HTTP, nothing else."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import time
+import traceback
+from dataclasses import asdict
+from functools import cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response, content_types
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.logging import correlation_paths
+from botocore.exceptions import ClientError
+
+from unitstream.dynamodb import LONGEST_CALL, create_client
+from unitstream.payload import MAX_BODY_BYTES, parse
+from unitstream.problems import InvalidPayload, OutOfTime, StreamNotFound
+from unitstream.store import MetricsTable
+from unitstream.streams import StreamsTable
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+# What is left for a call that starts right before the deadline, and for the answer.
+RESERVED_SECONDS = LONGEST_CALL + 0.5
+RETRY_AFTER_SECONDS = 5
+
+logger = Logger()
+# A custom domain's base path comes before the path of the API.
+app = APIGatewayRestResolver(strip_prefixes=[re.compile(r"/.+(?=/api/)")])
+
+
+@logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_REST, log_event=False, clear_state=True)
+def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    return app.resolve(event, context)
+
+
+@app.post("/api/streams/ingest")
+def ingest() -> Response[str]:
+    event = app.current_event
+    deadline = time.monotonic() + app.lambda_context.get_remaining_time_in_millis() / 1000 - RESERVED_SECONDS
+    body = (event.body or "").encode() if not event.is_base64_encoded else base64.b64decode(event.body or "")
+    if len(body) > MAX_BODY_BYTES:
+        return body_too_large(len(body))
+    request = parse(body)
+    streams, metrics = tables()
+    stream = streams.find(request.data_stream_token, deadline)
+    logger.append_keys(stream_id=stream.stream_id)
+    counts = metrics.save(stream.stream_id, request, event.request_context.request_time_epoch, deadline)
+    saved = {"received": request.received} | asdict(counts)
+    logger.info("saved", extra={"points": saved})
+    return Response(HTTPStatus.CREATED, content_types.APPLICATION_JSON, json.dumps(saved))
+
+
+@cache
+def tables() -> tuple[StreamsTable, MetricsTable]:
+    client = create_client()
+    return StreamsTable(client, os.environ["STREAMS_TABLE"]), MetricsTable(client, os.environ["METRICS_TABLE"])
+
+
+# Every answer that is not a success, in one place. The gateway's own are in template.yaml.
+
+
+def body_too_large(size: int) -> Response[str]:
+    return problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "body-too-large",
+        "Body too large",
+        f"The body has {size:,} bytes, and {MAX_BODY_BYTES:,} are allowed: split the request.",
+    )
+
+
+@app.exception_handler(InvalidPayload)
+def invalid_payload(exc: InvalidPayload) -> Response[str]:
+    shown = "" if exc.total == len(exc.errors) else f" The first {len(exc.errors)} are listed."
+    return problem(
+        HTTPStatus.BAD_REQUEST,
+        "invalid-request",
+        "Invalid request",
+        f"The request has {exc.total:,} error{'s' if exc.total > 1 else ''}, and nothing of it was saved.{shown}",
+        total_errors=exc.total,
+        errors=[asdict(error) for error in exc.errors],
+    )
+
+
+@app.exception_handler(StreamNotFound)
+def stream_not_found(_: StreamNotFound) -> Response[str]:
+    return problem(
+        HTTPStatus.NOT_FOUND,
+        "stream-not-found",
+        "No stream found",
+        "data_stream_token names no stream, or one whose token was revoked. Nothing was saved.",
+    )
+
+
+@app.not_found
+def route_not_found(_: NotFoundError) -> Response[str]:
+    return problem(HTTPStatus.NOT_FOUND, "route-not-found", "No such route", "The API has no such path or method.")
+
+
+@app.exception_handler(OutOfTime)
+def out_of_time(exc: OutOfTime) -> Response[str]:
+    saved = asdict(exc.saved)
+    logger.warning("out of time", extra={"points": saved})
+    return problem(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "out-of-time",
+        "Not everything was saved in time",
+        "The database was too busy. The counts say what is saved so far. The same request can safely be sent again, "
+        "which completes it.",
+        headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+        **saved,
+    )
+
+
+# The one place where any exception is caught: the answer must still be a problem, and the alarm must still go off.
+@app.exception_handler(Exception)
+def unforeseen(exc: Exception) -> Response[str]:
+    # Neither the message nor the arguments: they may hold payload values.
+    logger.error(
+        "unforeseen error",
+        extra={
+            "error": type(exc).__name__,
+            "code": exc.response["Error"]["Code"] if isinstance(exc, ClientError) else getattr(exc, "code", None),
+            "frames": traceback.format_tb(exc.__traceback__, limit=-8),
+        },
+    )
+    request_id = app.current_event.request_context.request_id
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "internal-error",
+        "Internal error",
+        f"Something unforeseen happened. The log has more under the request ID {request_id}. "
+        "The same request can safely be sent again.",
+        request_id=request_id,
+    )
+
+
+def problem(
+    status: HTTPStatus, kind: str, title: str, detail: str, headers: dict[str, str] | None = None, **members: object
+) -> Response[str]:
+    """Return an RFC 9457 problem."""
+    document = {"type": f"urn:unitstream:problem:{kind}", "title": title, "status": status, "detail": detail} | members
+    return Response(status, "application/problem+json", json.dumps(document), dict(headers or {}))

@@ -1,0 +1,71 @@
+"""Calling DynamoDB: the client's settings, which errors pass, and how to pace what is tried again."""
+
+from __future__ import annotations
+
+import time
+from random import SystemRandom
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004  # botocore's, on purpose
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+# Calls to DynamoDB that a request has under way at once.
+CONNECTIONS = 8
+CONNECT_TIMEOUT = 1.0
+READ_TIMEOUT = 3.0
+# How long a call may last that starts right before a deadline.
+LONGEST_CALL = CONNECT_TIMEOUT + READ_TIMEOUT
+
+# What a call may raise when it failed and may work the next time; `is_transient` tells which did.
+CALL_ERRORS = (ClientError, ConnectionError, HTTPClientError)
+
+_SHORTEST_PAUSE = 0.025
+_LONGEST_PAUSE = 1.0
+_THROTTLED = {
+    "LimitExceededException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "ThrottlingException",
+}
+# The seconds of a snapshotted function are shared by its copies, and so would be a seeded generator's state.
+_random = SystemRandom()
+
+
+def create_client() -> DynamoDBClient:
+    """Return a client that makes each call once: what fails is tried again by `paced`, which knows the deadline."""
+    return boto3.client(
+        "dynamodb",
+        config=Config(
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            max_pool_connections=CONNECTIONS,
+            tcp_keepalive=True,
+            # Our own calls, checked by the tests; the checks cost more than building the request.
+            parameter_validation=False,
+        ),
+    )
+
+
+def is_transient(error: ClientError | ConnectionError | HTTPClientError) -> bool:
+    """Whether the call may work when it is made again: a throttle, a fault of the service or of the network."""
+    if not isinstance(error, ClientError):
+        return True
+    return error.response["Error"]["Code"] in _THROTTLED or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500
+
+
+def paced(deadline: float) -> Iterator[int]:
+    """Yield 0, 1, 2, … until `deadline` (on the monotonic clock), with a growing random pause before each but the first."""
+    attempt = 0
+    pause = 0.0
+    while time.monotonic() + pause < deadline:
+        time.sleep(pause)
+        yield attempt
+        pause = _random.uniform(0, min(_LONGEST_PAUSE, _SHORTEST_PAUSE * 2**attempt))
+        attempt += 1

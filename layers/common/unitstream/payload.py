@@ -1,0 +1,298 @@
+"""The body of `POST /api/streams/ingest`: what is allowed in it, and what is wrong with it.
+
+`parse` turns a body into an `Ingest`, which holds the points by series and day, as the Metrics table keeps them, or raises
+`InvalidPayload` with everything that is wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError, from_json
+from typing_extensions import NotRequired, TypedDict  # pydantic refuses typing.TypedDict before Python 3.12
+
+from unitstream.identity import record_id
+from unitstream.problems import MAX_REPORTED_ERRORS, FieldError, InvalidPayload, pointer
+from unitstream.timestamps import Hour, parse_hour
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pydantic_core import ErrorDetails
+
+AggFunc = Literal["Sum", "Average", "Maximum", "Minimum"]
+
+# Lambda takes events of 6 MB, and no point is shorter than {"timestamp":0,"metric_name":"a","metric_value":0} and a comma.
+MAX_BODY_BYTES = 6 * 1024 * 1024
+MAX_POINTS = MAX_BODY_BYTES // 50
+MAX_DIMENSIONS = 10
+MAX_NAME = 255
+# What DynamoDB's numbers hold.
+SMALLEST_MAGNITUDE = 1e-130
+LARGEST_MAGNITUDE = 9.99e125
+
+# Points are validated in slices, so that neither millions of errors nor all the validated points are in memory at once.
+_SLICE = 1_000
+_SHOWN_CHARACTERS = 64
+# A near miss is worth a hint only for something that could be a field's name.
+_LONGEST_NEAR_MISS = 40
+
+
+def parse_value(value: object) -> float:
+    """Return the finite float that `value`, a number or a string, converts to.
+
+    Raises `PydanticCustomError` with the code `metric_value_invalid`, `metric_value_not_finite` or
+    `metric_value_out_of_range` (magnitudes that DynamoDB cannot hold).
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise PydanticCustomError("metric_value_invalid", "is neither a number nor a string that converts to one")
+    try:
+        number = float(value)
+    except ValueError as exc:
+        raise PydanticCustomError(
+            "metric_value_invalid", "{shown} does not convert to a float", {"shown": _show(value)}
+        ) from exc
+    except OverflowError as exc:
+        raise _out_of_range(value) from exc
+    if not math.isfinite(number):
+        raise PydanticCustomError("metric_value_not_finite", "is not a finite number, or too large for a float")
+    if number and not SMALLEST_MAGNITUDE <= abs(number) <= LARGEST_MAGNITUDE:
+        raise _out_of_range(value)
+    return number
+
+
+def _out_of_range(value: object) -> PydanticCustomError:
+    return PydanticCustomError(
+        "metric_value_out_of_range",
+        "{shown} is outside what can be saved: zero, and magnitudes from 1e-130 to 9.99e125",
+        {"shown": _show(value)},
+    )
+
+
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+DimensionValue = Annotated[str, Field(max_length=1024)]
+
+
+class Point(TypedDict):
+    """One data point."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]  # how pydantic configures a TypedDict
+
+    timestamp: Annotated[Hour, PlainValidator(parse_hour)]
+    metric_name: Name
+    metric_value: Annotated[float, PlainValidator(parse_value)]
+    custom_dimensions: NotRequired[Annotated[dict[Name, DimensionValue], Field(max_length=MAX_DIMENSIONS)] | None]
+
+
+class Envelope(BaseModel):
+    """The request around its points, which are validated by themselves."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    data_stream_token: Name
+    metric_agg_func: AggFunc
+    data: Annotated[list[Any], Field(min_length=1, max_length=MAX_POINTS)]
+
+
+_points = TypeAdapter(list[Point])
+_point = TypeAdapter(Point)
+
+
+@dataclass(slots=True)
+class Series:
+    """The points of one record ID in a request."""
+
+    record_id: str
+    metric_name: str
+    dimensions: dict[str, str]
+    days: dict[str, dict[int, float]] = field(default_factory=dict)  # day -> hour -> value
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """A valid request: `received` points in `series`."""
+
+    data_stream_token: str
+    metric_agg_func: AggFunc
+    series: Sequence[Series]
+    received: int
+
+
+def parse(body: str | bytes) -> Ingest:
+    """Return the request in `body`, JSON text.
+
+    Raises `InvalidPayload` with every error there is, in the order of the document.
+    """
+    try:
+        # Not `model_validate_json`: see docs/decisions on memory under errors.
+        document = from_json(body)
+    except ValueError as exc:
+        # A body that is not UTF-8 comes here too, and its error shows bytes of it.
+        reason = "is not valid UTF-8" if isinstance(exc, UnicodeError) else f"is not valid JSON: {exc}"
+        raise InvalidPayload([FieldError("", "json_invalid", f"the body {reason}")], 1) from exc
+
+    errors: list[FieldError] = []
+    total = 0
+    envelope: Envelope | None = None
+    try:
+        envelope = Envelope.model_validate(document)
+    except ValidationError as exc:
+        total = exc.error_count()
+        errors = [_field_error(error) for error in exc.errors(include_url=False)]
+    data = envelope.data if envelope else _points_anyway(document)
+    agg_func: AggFunc = envelope.metric_agg_func if envelope else "Sum"
+
+    all_series: dict[object, Series] = {}
+    repeated = False
+    for start in range(0, len(data), _SLICE):
+        try:
+            points = _points.validate_python(data[start : start + _SLICE])
+        except ValidationError as exc:
+            total += exc.error_count()
+            if len(errors) < MAX_REPORTED_ERRORS:
+                errors += [_field_error(error, start) for error in exc.errors(include_url=False)]
+            continue
+        for point in points:
+            name, dimensions = point["metric_name"], point.get("custom_dimensions")
+            key = (name, frozenset(dimensions.items())) if dimensions else name
+            series = all_series.get(key)
+            if series is None:
+                dimensions = dimensions or {}
+                series = all_series[key] = Series(record_id(name, agg_func, dimensions), name, dimensions)
+            day, hour = point["timestamp"]
+            hours = series.days.get(day)
+            if hours is None:
+                series.days[day] = {hour: point["metric_value"]}
+            elif hour in hours:
+                repeated = True
+            else:
+                hours[hour] = point["metric_value"]
+
+    if repeated or (total and data):
+        duplicates = list(_duplicates(data))
+        total += len(duplicates)
+        errors += duplicates
+    if errors or envelope is None:
+        raise InvalidPayload(sorted(errors, key=_position), total)
+    return Ingest(envelope.data_stream_token, envelope.metric_agg_func, list(all_series.values()), len(data))
+
+
+def _points_anyway(document: object) -> list[Any]:
+    """The points of a request whose envelope is wrong: their errors are reported in the same answer."""
+    data = document.get("data") if isinstance(document, dict) else None
+    return data if isinstance(data, list) and len(data) <= MAX_POINTS else []
+
+
+def _duplicates(data: list[Any]) -> Iterator[FieldError]:
+    """The valid points that have the record and hour of an earlier one."""
+    first: dict[object, int] = {}
+    for index, raw in enumerate(data):
+        try:
+            point = _point.validate_python(raw)
+        except ValidationError:
+            continue
+        dimensions = point.get("custom_dimensions") or {}
+        key = (point["metric_name"], frozenset(dimensions.items()), point["timestamp"])
+        earlier = first.setdefault(key, index)
+        if earlier != index:
+            yield FieldError(
+                pointer("data", index),
+                "duplicate_point",
+                f"has the metric, the dimensions and the hour of {pointer('data', earlier)}: "
+                "one of the two values would be lost, so send one",
+            )
+
+
+def _position(error: FieldError) -> tuple[int, int]:
+    """Where an error stands: the envelope's first, then those of the points in their order."""
+    steps = error.pointer.split("/")
+    return (1, int(steps[2])) if len(steps) > 2 and steps[1] == "data" else (0, 0)
+
+
+_CODES = {
+    "missing": "missing",
+    "extra_forbidden": "unknown_field",
+    "literal_error": "metric_agg_func_unknown",
+    "string_too_short": "empty",
+    "string_too_long": "too_long",
+    "string_unicode": "json_invalid",
+}
+
+
+def _field_error(error: ErrorDetails, first_index: int = 0) -> FieldError:
+    """Translate one of pydantic's errors. `first_index` is the index of the slice's first point."""
+    kind, context, given = error["type"], error.get("ctx", {}), error["input"]
+    path: list[str | int] = list(error["loc"])
+    is_dimension_key = path[-1:] == ["[key]"]
+    if path and isinstance(path[0], int):
+        path = ["data", path[0] + first_index, *path[1:]]
+    if is_dimension_key:
+        del path[-1]
+    field_name = str(path[-1]) if path else "the body"
+    code = _CODES.get(kind, kind)
+    match kind:
+        case "missing":
+            detail = f"{field_name} is required"
+        case "extra_forbidden":
+            detail = _unknown_field(field_name, in_point=path[0] == "data" and len(path) > 1)
+        case "literal_error":
+            detail = _unknown_agg_func(given)
+        case "string_type":
+            code, detail = "wrong_type", f"{_named(field_name)} must be a string, not {_kind(given)}"
+        case "list_type":
+            code, detail = "wrong_type", f"{_named(field_name)} must be an array, not {_kind(given)}"
+        case "dict_type" | "model_type":
+            code, detail = "wrong_type", f"{_named(field_name)} must be an object, not {_kind(given)}"
+        case "string_too_short":
+            what = "a dimension's key" if is_dimension_key else field_name
+            detail = f"{what} must have at least 1 character"
+        case "string_too_long":
+            what = "a dimension's key" if is_dimension_key else _named(field_name)
+            detail = f"{what} must have at most {context['max_length']:,} characters, and has {len(given):,}"
+        case "too_short":
+            code, detail = "empty", "data must hold at least one point"
+        case "too_long" if field_name == "data":
+            code, detail = "too_many_points", f"data must hold at most {MAX_POINTS:,} points: split the request"
+        case "too_long":
+            code = "too_many_dimensions"
+            detail = f"{field_name} must hold at most {MAX_DIMENSIONS} dimensions, and holds {len(given)}"
+        case _:
+            detail = f"{_named(field_name)} {error['msg']}"
+    if path and len(field_name) > MAX_NAME:
+        del path[-1]  # an unknown key may be megabytes long
+    return FieldError(pointer(*path), code, detail)
+
+
+def _unknown_field(name: str, *, in_point: bool) -> str:
+    known = list(Point.__annotations__ if in_point else Envelope.model_fields)
+    close = get_close_matches(name, known, n=1, cutoff=0.5) if len(name) <= _LONGEST_NEAR_MISS else []
+    hint = f": did you mean {close[0]}?" if close else f"; the fields here are {', '.join(known)}"
+    return f"{_show(name)} is not a field{hint}"
+
+
+def _unknown_agg_func(given: object) -> str:
+    known = get_args(AggFunc)
+    close: list[str] = []
+    if isinstance(given, str) and len(given) <= _LONGEST_NEAR_MISS:
+        close = get_close_matches(given.capitalize(), known, n=1, cutoff=0.5)
+    hint = f": did you mean {close[0]}?" if close else ""
+    return f"metric_agg_func must be one of {', '.join(known)}{hint}"
+
+
+def _named(field_name: str) -> str:
+    """A field's name as a message shows it; a dimension's may be long."""
+    return field_name if len(field_name) <= _SHOWN_CHARACTERS else _show(field_name)
+
+
+def _show(value: object) -> str:
+    text = repr(value[: _SHOWN_CHARACTERS + 1]) if isinstance(value, str) else str(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+
+
+def _kind(value: object) -> str:
+    kinds = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return kinds.get(type(value), "a number")

@@ -1,0 +1,292 @@
+"""The Metrics table: what its items look like, and how points are saved.
+
+    item              pk                                                     sk                     holds
+    day of a record   {stream_id}#{record_id}                                2022-10-01             v00…v23, t00…t23, rev
+    series            {stream_id}#series#{agg_func}#{shard}#{metric_name}    {record_id}            name, function, dimensions
+    metric            {stream_id}#metrics                                    {metric_name}#{Sum…}   name, function
+
+A day is read, merged and written back on the condition that nobody wrote it in between; who loses the race begins again.
+The catalogue (series and metric) is written before the first day of a record, so that no saved point is without it.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from unitstream.days import Counts, Version, merge
+from unitstream.dynamodb import CALL_ERRORS, CONNECTIONS, is_transient, paced
+from unitstream.problems import OutOfTime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, BatchStatementRequestTypeDef
+
+    from unitstream.payload import Ingest, Series
+
+    Item = dict[str, AttributeValueTypeDef]
+
+T = TypeVar("T")
+
+# DynamoDB's limits for one call.
+KEYS_PER_READ = 100
+STATEMENTS_PER_WRITE = 25
+# Series and metrics that a warm function remembers to be catalogued, 0.3 kB each.
+REMEMBERED_CATALOGUE_KEYS = 100_000
+
+# A statement's error codes after which the day is read and merged again: it lost a race, or DynamoDB was too busy.
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchStatementError.html
+_PASSING = {
+    "ConditionalCheckFailed",
+    "DuplicateItem",
+    "InternalServerError",
+    "ProvisionedThroughputExceeded",
+    "RequestLimitExceeded",
+    "ThrottlingError",
+    "TransactionConflict",
+}
+
+
+class Key(NamedTuple):
+    pk: str
+    sk: str
+
+    def to_item(self) -> Item:
+        return {"pk": {"S": self.pk}, "sk": {"S": self.sk}}
+
+    @classmethod
+    def from_item(cls, item: Item) -> Key:
+        return cls(item["pk"]["S"], item["sk"]["S"])
+
+
+def day_key(stream_id: str, record_id: str, day: str) -> Key:
+    return Key(f"{stream_id}#{record_id}", day)
+
+
+def series_key(stream_id: str, metric_name: str, agg_func: str, record_id: str) -> Key:
+    """The first digit of the record ID is the shard: many new series of a metric spread over 16 partitions."""
+    return Key(f"{stream_id}#series#{agg_func}#{record_id[0]}#{metric_name}", record_id)
+
+
+def metric_key(stream_id: str, metric_name: str, agg_func: str) -> Key:
+    """Three letters of the function, so that 255 characters of 4 bytes still fit a sort key's 1,024 bytes."""
+    return Key(f"{stream_id}#metrics", f"{metric_name}#{agg_func[:3]}")
+
+
+class StatementRefused(Exception):
+    """DynamoDB refused a statement for a reason that trying again does not mend; `code` is its error code."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(slots=True)
+class _Day:
+    """A day of a record on its way into the table."""
+
+    key: Key
+    series: Series
+    hours: dict[int, float]
+    # What each attempt would have saved, by the revision that it wrote. A write whose answer was lost may have worked:
+    # finding its revision in the table tells.
+    attempts: dict[str, Counts] = field(default_factory=dict)
+
+
+class MetricsTable:
+    """Saves points. One instance serves all the requests of a warm function."""
+
+    def __init__(self, client: DynamoDBClient, table_name: str) -> None:
+        self._client = client
+        self._table_name = table_name
+        self._catalogued: set[Key] = set()
+
+    def save(self, stream_id: str, ingest: Ingest, received_at: int, deadline: float) -> Counts:
+        """Merge the points of `ingest`, received at `received_at` (epoch milliseconds), into the table.
+
+        Raises `OutOfTime`, with the counts so far, when that is not done at `deadline` (monotonic clock). A call that is
+        under way then may take `dynamodb.LONGEST_CALL` longer.
+        """
+        days = [
+            _Day(day_key(stream_id, series.record_id, day), series, hours)
+            for series in ingest.series
+            for day, hours in series.days.items()
+        ]
+
+        def save_batch(batch: list[_Day]) -> Counts:
+            saved = Counts()
+            for attempt in paced(deadline):
+                counts, batch = self._save_once(batch, stream_id, ingest.metric_agg_func, received_at, again=attempt > 0)
+                saved += counts
+                if not batch:
+                    break
+            return saved
+
+        if len(days) <= KEYS_PER_READ:
+            saved = save_batch(days)
+        else:
+            with ThreadPoolExecutor(CONNECTIONS) as pool:
+                saved = sum(pool.map(save_batch, _batches(days, KEYS_PER_READ)), Counts())
+        if saved.total < ingest.received:
+            raise OutOfTime(saved)
+        return saved
+
+    def _save_once(
+        self, days: list[_Day], stream_id: str, agg_func: str, received_at: int, *, again: bool
+    ) -> tuple[Counts, list[_Day]]:
+        """Read, merge and write `days` once. Returns the counts of those that are settled, and the days that are not.
+
+        The first time, a read may be stale at half the price: a stale day only loses the race.
+        """
+        attributes = ["pk", "sk", "rev"]
+        attributes += [f"{kind}{hour:02}" for hour in {hour for day in days for hour in day.hours} for kind in "vt"]
+        stored, unread = self._read([day.key for day in days], attributes, consistent=again)
+        saved = Counts()
+        unsettled = [day for day in days if day.key in unread]
+        revision = os.urandom(8).hex()
+        writes: list[tuple[_Day, BatchStatementRequestTypeDef]] = []
+        for day in days:
+            if day.key in unread:
+                continue
+            item = stored.get(day.key, {})
+            if item and (own := day.attempts.get(item["rev"]["S"])):
+                saved += own
+                continue
+            winners, counts = merge(_versions(item, day.hours), day.hours, received_at)
+            if not winners:
+                saved += counts
+                continue
+            day.attempts[revision] = counts
+            writes.append((day, self._day_statement(day.key, winners, received_at, item, revision)))
+
+        new = {day.series.record_id: day.series for day, _ in writes if day.key not in stored}
+        uncatalogued = self._catalogue(new.values(), stream_id, agg_func, consistent=again)
+        unsettled += [day for day, _ in writes if day.series.record_id in uncatalogued]
+        writes = [(day, statement) for day, statement in writes if day.series.record_id not in uncatalogued]
+
+        codes = self._execute([statement for _, statement in writes])
+        for (day, _), code in zip(writes, codes, strict=True):
+            if code:
+                unsettled.append(day)
+            else:
+                saved += day.attempts[revision]
+        return saved, unsettled
+
+    def _catalogue(self, new: Iterable[Series], stream_id: str, agg_func: str, *, consistent: bool) -> set[str]:
+        """See to it that the catalogue has the `new` series and their metrics. Returns the record IDs where it failed."""
+        wanted: dict[Key, Item] = {}
+        keys: dict[str, tuple[Key, Key]] = {}
+        for series in new:
+            described: Item = {"metric_name": {"S": series.metric_name}, "metric_agg_func": {"S": agg_func}}
+            metric = metric_key(stream_id, series.metric_name, agg_func)
+            one = series_key(stream_id, series.metric_name, agg_func, series.record_id)
+            keys[series.record_id] = (metric, one)
+            if metric not in self._catalogued:
+                wanted[metric] = described
+            if one not in self._catalogued:
+                wanted[one] = described | {"dimensions": {"M": {k: {"S": v} for k, v in series.dimensions.items()}}}
+        if not wanted:
+            return set()
+        found, unread = self._read(list(wanted), ["pk", "sk"], consistent=consistent)
+        missing = [key for key in wanted if key not in found and key not in unread]
+        codes = self._execute([self._insert(key, wanted[key]) for key in missing])
+        # Somebody else's insert says the same thing: an item's key tells all that it holds.
+        failed = unread | {key for key, code in zip(missing, codes, strict=True) if code not in {"", "DuplicateItem"}}
+        if len(self._catalogued) + len(wanted) > REMEMBERED_CATALOGUE_KEYS:
+            self._catalogued.clear()
+        self._catalogued |= wanted.keys() - failed
+        return {record_id for record_id, pair in keys.items() if not failed.isdisjoint(pair)}
+
+    def _day_statement(
+        self, key: Key, winners: dict[int, float], received_at: int, stored: Item, revision: str
+    ) -> BatchStatementRequestTypeDef:
+        received: AttributeValueTypeDef = {"N": str(received_at)}
+        changes: Item = {"rev": {"S": revision}}
+        for hour, value in winners.items():
+            changes[f"v{hour:02}"] = {"N": repr(value)}
+            changes[f"t{hour:02}"] = received
+        if not stored:
+            return self._insert(key, changes)
+        # The condition on `rev`: nobody wrote this day since it was read.
+        return {
+            "Statement": _update_text(self._table_name, tuple(changes)),
+            "Parameters": [*changes.values(), *key.to_item().values(), stored["rev"]],
+        }
+
+    def _insert(self, key: Key, attributes: Item) -> BatchStatementRequestTypeDef:
+        item = key.to_item() | attributes
+        return {"Statement": _insert_text(self._table_name, tuple(item)), "Parameters": list(item.values())}
+
+    def _read(self, keys: Sequence[Key], attributes: Sequence[str], *, consistent: bool) -> tuple[dict[Key, Item], set[Key]]:
+        """Return the items that there are under `keys`, and the keys that could not be read this time."""
+        found: dict[Key, Item] = {}
+        unread: set[Key] = set()
+        for batch in _batches(keys, KEYS_PER_READ):
+            try:
+                answer = self._client.batch_get_item(
+                    RequestItems={
+                        self._table_name: {
+                            "Keys": [key.to_item() for key in batch],
+                            "ProjectionExpression": ",".join(attributes),
+                            "ConsistentRead": consistent,
+                        }
+                    }
+                )
+            except CALL_ERRORS as exc:
+                if not is_transient(exc):
+                    raise
+                unread.update(batch)
+                continue
+            found.update((Key.from_item(item), item) for item in answer["Responses"].get(self._table_name, []))
+            for left in answer["UnprocessedKeys"].values():
+                unread.update(Key.from_item(item) for item in left["Keys"])
+        return found, unread
+
+    def _execute(self, statements: Sequence[BatchStatementRequestTypeDef]) -> list[str]:
+        """Execute `statements`, each by itself. Returns their error codes, empty where it worked.
+
+        Raises `StatementRefused` for an error that is there to stay.
+        """
+        codes: list[str] = []
+        for batch in _batches(statements, STATEMENTS_PER_WRITE):
+            try:
+                answer = self._client.batch_execute_statement(Statements=batch)
+            except CALL_ERRORS as exc:
+                if not is_transient(exc):
+                    raise
+                codes += ["InternalServerError"] * len(batch)
+                continue
+            codes += [response.get("Error", {}).get("Code", "") for response in answer["Responses"]]
+        if refused := set(codes) - _PASSING - {""}:
+            raise StatementRefused(", ".join(sorted(refused)))
+        return codes
+
+
+@lru_cache(maxsize=1_024)
+def _insert_text(table_name: str, attributes: tuple[str, ...]) -> str:
+    values = ",".join(f"'{name}':?" for name in attributes)
+    return f'INSERT INTO "{table_name}" VALUE {{{values}}}'
+
+
+@lru_cache(maxsize=1_024)
+def _update_text(table_name: str, attributes: tuple[str, ...]) -> str:
+    changes = " ".join(f"SET {name}=?" for name in attributes)
+    return f'UPDATE "{table_name}" {changes} WHERE pk=? AND sk=? AND rev=?'
+
+
+def _versions(item: Item, hours: Iterable[int]) -> dict[int, Version]:
+    """Return what `item`, a day, holds for `hours`."""
+    return {
+        hour: (int(item[f"t{hour:02}"]["N"]), float(item[f"v{hour:02}"]["N"])) for hour in hours if f"v{hour:02}" in item
+    }
+
+
+def _batches(items: Sequence[T], size: int) -> Iterator[list[T]]:
+    """itertools.batched comes with Python 3.12."""
+    for start in range(0, len(items), size):
+        yield list(items[start : start + size])

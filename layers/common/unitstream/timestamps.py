@@ -1,0 +1,123 @@
+"""Timestamps with hourly granularity, in every form that the API accepts.
+
+A point belongs to an hour in UTC. It is kept as `Hour`: the day it falls on and the hour of that day, which is how the
+Metrics table is laid out.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import NamedTuple
+
+from pydantic_core import PydanticCustomError
+
+FORMS = (
+    "send 'YYYY-MM-DD HH:00:00', ISO 8601 with T, Z or an offset, 'YYYY-MM-DD', 'yyyyMMddHH0000', "
+    "or epoch seconds or milliseconds as a number"
+)
+# The threshold that pydantic documents: 20,000,000,000 seconds are in the year 2603, as many milliseconds in August 1970.
+_LARGEST_EPOCH_SECONDS = 20_000_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DATETIME = re.compile(
+    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[Tt ](?P<hour_minute>[0-9]{2}:[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]{1,9}))?)?"
+    r" ?(?P<offset>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
+)
+_COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})")
+
+
+class Hour(NamedTuple):
+    """An hour in UTC: `day` is `YYYY-MM-DD`, `hour` is 0 to 23."""
+
+    day: str
+    hour: int
+
+
+# A request names few distinct hours and many points. `typed`, because False == 0 and 0 is a valid epoch.
+@lru_cache(maxsize=16_384, typed=True)
+def parse_hour(timestamp: object) -> Hour:
+    """Return the hour in UTC that `timestamp` names.
+
+    Raises `PydanticCustomError` with the code `timestamp_invalid` (no form that is accepted, or no such date),
+    `timestamp_out_of_range` (outside the years 1970 to 9999) or `timestamp_not_hourly`.
+    """
+    if isinstance(timestamp, str):
+        moment, read_as = _read_text(timestamp)
+    elif isinstance(timestamp, int | float) and not isinstance(timestamp, bool):
+        moment, read_as = _read_number(timestamp)
+    else:
+        raise _invalid(f"is neither a string nor a number; {FORMS}")
+    if moment.minute or moment.second or moment.microsecond:
+        raise PydanticCustomError(
+            "timestamp_not_hourly", "{reason}", {"reason": f"is not on the hour in UTC: {read_as} is {_show(moment)}"}
+        )
+    if moment < _EPOCH:
+        raise _out_of_range(read_as)
+    return Hour(moment.strftime("%Y-%m-%d"), moment.hour)
+
+
+def _read_text(text: str) -> tuple[datetime, str]:
+    read_as = f"'{text[:40]}'"
+    if compact := _COMPACT.fullmatch(text):
+        return _read_compact([int(part) for part in compact.groups()], read_as), read_as
+    match = _DATETIME.fullmatch(text)
+    if not match:
+        raise _invalid(f"{read_as} has no form that is accepted; {FORMS}")
+    # `fromisoformat` drops digits after the sixth, and Python 3.11 wants a colon in the offset.
+    offset = (match["offset"] or "Z").upper()
+    if len(offset) == len("+hhmm"):
+        offset = f"{offset[:3]}:{offset[3:]}"
+    try:
+        local = datetime.fromisoformat(f"{match['date']}T{match['hour_minute'] or '00:00'}:{match['second'] or '00'}{offset}")
+    except ValueError as exc:
+        raise _invalid(f"{read_as} is not a date and time that exists") from exc
+    try:
+        moment = local.astimezone(UTC)
+    except OverflowError as exc:
+        raise _out_of_range(read_as) from exc
+    if int(match["fraction"] or 0):
+        moment += timedelta(microseconds=1)
+    return moment, read_as
+
+
+def _read_compact(parts: list[int], read_as: str) -> datetime:
+    year, month, day, hour, minute, second = parts
+    try:
+        return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+    except ValueError as exc:
+        raise _invalid(f"{read_as}, read as yyyyMMddHHmmss, is not a date and time that exists") from exc
+
+
+def _read_number(number: float) -> tuple[datetime, str]:
+    shown = f"{number:.0f}" if number == number // 1 and abs(number) < 1e18 else f"{number}"[:40]
+    # As milliseconds these would be the years 2286 to 5138, and some would fall on the hour: a silent misreading.
+    if len(shown) == len("yyyyMMddHHmmss") and (compact := _COMPACT.fullmatch(shown)):
+        return _read_compact([int(part) for part in compact.groups()], shown), shown
+    if abs(number) <= _LARGEST_EPOCH_SECONDS:
+        milliseconds, read_as = number * 1000, f"{shown}, read as epoch seconds,"
+    else:
+        milliseconds, read_as = number, f"{shown}, read as epoch milliseconds,"
+    try:
+        whole = int(milliseconds)
+        moment = _EPOCH + timedelta(milliseconds=whole)
+    except (ValueError, OverflowError) as exc:
+        raise _out_of_range(read_as) from exc
+    if milliseconds != whole:
+        moment += timedelta(microseconds=1)
+    return moment, read_as
+
+
+def _show(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S") + (" and a fraction" if moment.microsecond else "") + " UTC"
+
+
+def _invalid(reason: str) -> PydanticCustomError:
+    return PydanticCustomError("timestamp_invalid", "{reason}", {"reason": reason})
+
+
+def _out_of_range(read_as: str) -> PydanticCustomError:
+    return PydanticCustomError(
+        "timestamp_out_of_range", "{reason}", {"reason": f"{read_as} is outside the years 1970 to 9999"}
+    )

@@ -1,0 +1,297 @@
+"""The whole stack on this machine: MiniStack with `template.yaml` deployed by the SAM CLI, and a demo stream.
+
+`make run` runs it until Ctrl-C; the end-to-end tests run it with a folder and a port of their own. The interpreter it runs
+on is the one that the functions run on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from unitstream.streams import ACTIVE, token_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+STACK_NAME = "unitstream-local"
+REGION = "us-east-1"
+STAGE = "v1"
+# Known to everybody, so it exists in the local stack only: the events in events/ carry it.
+DEMO_TOKEN = "ds_local-demo-stream-0000000000000000000000000"  # noqa: S105
+DEMO_STREAM_ID = "demo"
+STARTS_WITHIN_SECONDS = 60
+STOPS_WITHIN_SECONDS = 10
+
+
+class StepFailed(Exception):
+    """A step of bringing up the stack failed."""
+
+
+class Stopped(Exception):
+    """Somebody asked the stack to stop."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=4566, help="where the stack listens on the loopback interface")
+    parser.add_argument("--home", type=Path, default=REPOSITORY / ".local", help="where it keeps its files")
+    parser.add_argument("--sam", default="sam", help="the SAM CLI")
+    options = parser.parse_args()
+    options.home.mkdir(parents=True, exist_ok=True)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
+    with (options.home / "stack.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"A stack runs already: {options.home / 'stack.env'} says where. Stop it with Ctrl-C first.")
+            return 1
+        try:
+            with _ministack(options.home, options.port) as (endpoint, process):
+                _bring_up(options.home, options.sam, endpoint)
+                _serve(process)
+        except StepFailed as failure:
+            print(f"\nFailed: {failure}", file=sys.stderr)
+            return 1
+        except Stopped:
+            print("\nStopped.")
+        finally:
+            (options.home / "stack.env").unlink(missing_ok=True)
+    return 0
+
+
+def _stop(*_: object) -> None:
+    raise Stopped
+
+
+@contextlib.contextmanager
+def _ministack(home: Path, port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run MiniStack on the loopback interface, and stop all of its processes at the end."""
+    endpoint = f"http://127.0.0.1:{port}"
+    _say(f"Starting MiniStack on {endpoint}")
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise StepFailed(f"port {port} is taken; choose another one with PORT=")
+    scratch = home / "tmp"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    environment = _plain_environment() | {
+        "AUTH": "true",
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "TMPDIR": str(scratch),
+    }
+    log = home / "ministack.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ministack"],
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # its functions' processes too, so that all of them can be stopped
+        )
+    try:
+        _wait_for(f"{endpoint}/_ministack/ready", process, log)
+        yield endpoint, process
+    finally:
+        # A second Ctrl-C must not leave processes behind.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        _stop_group(process)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _plain_environment() -> dict[str, str]:
+    """This environment without what would lead to a real AWS account or into this interpreter's settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON", "SAM_"))}
+    return kept | {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_DEFAULT_REGION": REGION,
+        "SAM_CLI_TELEMETRY": "0",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    give_up = time.monotonic() + STARTS_WITHIN_SECONDS
+    while time.monotonic() < give_up:
+        if process.poll() is not None:
+            raise StepFailed(f"MiniStack ended with {process.returncode}; the end of {log}:\n{_tail(log)}")
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):
+            return
+        time.sleep(0.1)
+    raise StepFailed(f"MiniStack did not answer within {STARTS_WITHIN_SECONDS} s; the end of {log}:\n{_tail(log)}")
+
+
+def _stop_group(process: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOPS_WITHIN_SECONDS)
+
+
+def _bring_up(home: Path, sam: str, endpoint: str) -> None:
+    runtime = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    architecture = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
+    overrides = ["--parameter-overrides", f"Runtime={runtime}", f"Architecture={architecture}", "DeletionProtection=false"]
+    environment = _plain_environment() | {"AWS_ENDPOINT_URL": endpoint}
+    build = home / "build"
+
+    _say(f"Building for {runtime} on {architecture} (sam build)")
+    _run([sam, "build", "--build-dir", str(build), *overrides], environment, home / "build.log")
+
+    _say(f"Deploying template.yaml as {STACK_NAME} (sam deploy)")
+    config = ["--config-file", str(REPOSITORY / "samconfig.toml"), "--config-env", "local", "--stack-name", STACK_NAME]
+    deploy = [sam, "deploy", "--template-file", str(build / "template.yaml"), *config, *overrides]
+    _run(deploy, environment, home / "deploy.log")
+
+    session = boto3.Session("test", "test", region_name=REGION)
+
+    def client(service: str) -> Any:
+        return session.client(service, endpoint_url=endpoint)
+
+    stack = client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"][0]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    _allow_partiql_batches(client, outputs)
+
+    _say("Creating the demo stream")
+    client("dynamodb").put_item(
+        TableName=outputs["StreamsTableName"],
+        Item=token_key(DEMO_TOKEN)
+        | {
+            "stream_id": {"S": DEMO_STREAM_ID},
+            "name": {"S": "demo"},
+            "state": {"S": ACTIVE},
+            "created_at": {"S": datetime.now(UTC).isoformat(timespec="seconds")},
+        },
+    )
+    key = client("apigateway").get_api_key(apiKey=outputs["ApiKeyId"], includeValue=True)["value"]
+    url = f"{endpoint}/restapis/{outputs['ApiId']}/{STAGE}/_user_request_/api/streams/ingest"
+    try:
+        _send_first_points(url, key)
+    except urllib.error.HTTPError as exc:
+        events = client("logs").filter_log_events(logGroupName=f"/aws/lambda/{STACK_NAME}-ingest")["events"]
+        log = home / "function.log"
+        log.write_text("\n".join(event["message"] for event in events))
+        answer = f"the first request was answered with {exc.code} {exc.read().decode()}"
+        raise StepFailed(f"{answer}; the end of {log}:\n{_tail(log)}") from exc
+    _write_environment(
+        home / "stack.env",
+        {
+            "INGEST_URL": url,
+            "API_KEY": key,
+            "DATA_STREAM_TOKEN": DEMO_TOKEN,
+            "AWS_ENDPOINT_URL": endpoint,
+            "STACK_NAME": STACK_NAME,
+        },
+    )
+    _say(f"Up. {home / 'stack.env'} has the addresses and keys; Ctrl-C stops the stack.")
+
+
+def _allow_partiql_batches(client: Any, outputs: dict[str, str]) -> None:
+    """MiniStack asks for an action that AWS does not have, on no table in particular, so the template cannot grant it."""
+    statement = {"Effect": "Allow", "Action": "dynamodb:BatchExecuteStatement", "Resource": "*"}
+    client("iam").put_role_policy(
+        RoleName=outputs["IngestRoleName"],
+        PolicyName="ministack-partiql-batches",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+    )
+
+
+def _run(command: list[str], environment: dict[str, str], log: Path) -> None:
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=REPOSITORY,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        code = process.wait()
+    except Stopped:
+        _stop_group(process)
+        raise
+    if code:
+        raise StepFailed(f"{Path(command[0]).name} {command[1]} ended with {code}; the end of {log}:\n{_tail(log)}")
+
+
+def _send_first_points(url: str, key: str) -> None:
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+    body = {
+        "data_stream_token": DEMO_TOKEN,
+        "metric_agg_func": "Sum",
+        "data": [
+            {
+                "timestamp": f"{hour:%Y-%m-%d %H:%M:%S}",
+                "metric_name": "orders",
+                "metric_value": value,
+                "custom_dimensions": {"region": region},
+            }
+            for region, value in (("eu", 128), ("us", 256), ("ap", 64))
+        ],
+    }
+    _say(f"Sending three points to {url}")
+    print(json.dumps(body, indent=2))
+    request = urllib.request.Request(  # noqa: S310  # the address is ours
+        url, json.dumps(body).encode(), {"x-api-key": key, "Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as response:
+        print(f"\n{response.status} {response.read().decode()}")
+    one = json.dumps(body | {"data": body["data"][:1]})
+    print(f"\nSend your own:\n\ncurl -i '{url}' -H 'x-api-key: {key}' -H 'Content-Type: application/json' -d '{one}'")
+
+
+def _write_environment(path: Path, values: dict[str, str]) -> None:
+    """Written whole or not at all: others wait for this file."""
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
+    partial.chmod(0o600)
+    partial.rename(path)
+
+
+def _serve(process: subprocess.Popen[bytes]) -> None:
+    code = process.wait()
+    raise StepFailed(f"MiniStack ended by itself, with {code}")
+
+
+def _tail(log: Path, lines: int = 25) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def _say(message: str) -> None:
+    print(f"\n▸ {message}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
