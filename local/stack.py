@@ -1,7 +1,7 @@
 """The whole stack on this machine: MiniStack with `template.yaml` deployed by the SAM CLI, and a demo stream.
 
-`make run` runs it until Ctrl-C; the end-to-end tests run it with a folder and a port of their own. The interpreter it runs
-on is the one that the functions run on.
+`make run` runs it until Ctrl-C; the end-to-end tests run it with a folder and a port of their own. The interpreter that
+it runs on is the one that the functions run on.
 """
 
 from __future__ import annotations
@@ -161,7 +161,8 @@ def _stop_group(process: subprocess.Popen[bytes]) -> None:
 def _bring_up(home: Path, sam: str, endpoint: str) -> None:
     runtime = f"python{sys.version_info.major}.{sys.version_info.minor}"
     architecture = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
-    overrides = ["--parameter-overrides", f"Runtime={runtime}", f"Architecture={architecture}", "DeletionProtection=false"]
+    parameters = [f"Runtime={runtime}", f"Architecture={architecture}", "DeletionProtection=false"]
+    overrides = ["--parameter-overrides", *parameters]
     environment = _plain_environment() | {"AWS_ENDPOINT_URL": endpoint}
     build = home / "build"
 
@@ -173,7 +174,7 @@ def _bring_up(home: Path, sam: str, endpoint: str) -> None:
     deploy = [sam, "deploy", "--template-file", str(build / "template.yaml"), *config, *overrides]
     _run(deploy, environment, home / "deploy.log")
 
-    session = boto3.Session("test", "test", region_name=REGION)
+    session: Any = boto3.Session("test", "test", region_name=REGION)
 
     def client(service: str) -> Any:
         return session.client(service, endpoint_url=endpoint)
@@ -217,7 +218,7 @@ def _bring_up(home: Path, sam: str, endpoint: str) -> None:
 
 
 def _allow_partiql_batches(client: Any, outputs: dict[str, str]) -> None:
-    """MiniStack asks for an action that AWS does not have, on no table in particular, so the template cannot grant it."""
+    """MiniStack asks for an action that AWS does not have, so the template cannot grant it."""
     statement = {"Effect": "Allow", "Action": "dynamodb:BatchExecuteStatement", "Resource": "*"}
     client("iam").put_role_policy(
         RoleName=outputs["IngestRoleName"],
@@ -263,7 +264,7 @@ def _send_first_points(url: str, key: str) -> None:
     }
     _say(f"Sending three points to {url}")
     print(json.dumps(body, indent=2))
-    request = urllib.request.Request(  # noqa: S310  # the address is ours
+    request = urllib.request.Request(  # the address is ours
         url, json.dumps(body).encode(), {"x-api-key": key, "Content-Type": "application/json"}
     )
     with urllib.request.urlopen(request, timeout=60) as response:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response, content_types
-from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.logging import correlation_paths
 from botocore.exceptions import ClientError
 
@@ -26,6 +25,7 @@ from unitstream.store import MetricsTable
 from unitstream.streams import StreamsTable
 
 if TYPE_CHECKING:
+    from aws_lambda_powertools.event_handler.exceptions import NotFoundError
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 # What is left for a call that starts right before the deadline, and for the answer.

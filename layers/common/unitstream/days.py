@@ -39,9 +39,9 @@ def merge(
 ) -> tuple[dict[int, float], Counts]:
     """Merge the `incoming` values of a day, by hour, into the `stored` ones.
 
-    Returns the hours to write with their values, and what becomes of each point. A value that is stored already counts as
-    unchanged, yet is written again when it was received later: otherwise an old request with another value, delivered
-    after it, would win.
+    Returns the hours to write with their values, and what becomes of each point. A value that is stored already counts
+    as unchanged, yet is written again when it was received later: otherwise an old request with another value,
+    delivered after it, would win.
     """
     winners: dict[int, float] = {}
     created = updated = unchanged = superseded = 0

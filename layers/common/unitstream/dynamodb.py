@@ -57,11 +57,12 @@ def is_transient(error: ClientError | ConnectionError | HTTPClientError) -> bool
     """Whether the call may work when it is made again: a throttle, a fault of the service or of the network."""
     if not isinstance(error, ClientError):
         return True
-    return error.response["Error"]["Code"] in _THROTTLED or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500
+    answer = error.response
+    return answer["Error"]["Code"] in _THROTTLED or answer["ResponseMetadata"]["HTTPStatusCode"] >= 500
 
 
 def paced(deadline: float) -> Iterator[int]:
-    """Yield 0, 1, 2, … until `deadline` (on the monotonic clock), with a growing random pause before each but the first."""
+    """Yield 0, 1, 2, … until `deadline` (monotonic clock), with a growing random pause before each but the first."""
     attempt = 0
     pause = 0.0
     while time.monotonic() + pause < deadline:

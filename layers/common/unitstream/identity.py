@@ -17,8 +17,8 @@ def record_id(metric_name: str, metric_agg_func: str, dimensions: Mapping[str, s
     """Return the record ID, 64 hexadecimal digits.
 
     It is the SHA-256 of the compact JSON array `[metric_name, metric_agg_func, [[key, value], ...]]` in UTF-8, with the
-    dimensions sorted by key. JSON, because joining with a separator would let `{"a": "b=c"}` and `{"a=b": "c"}` collide.
-    Stored points depend on it, so it may never change.
+    dimensions sorted by key. JSON, because joining with a separator would let `{"a": "b=c"}` and `{"a=b": "c"}`
+    collide. Stored points depend on it, so it may never change.
     """
     document = _encode([metric_name, metric_agg_func, sorted(dimensions.items())])
     return hashlib.sha256(document.encode()).hexdigest()

@@ -1,7 +1,7 @@
 """The body of `POST /api/streams/ingest`: what is allowed in it, and what is wrong with it.
 
-`parse` turns a body into an `Ingest`, which holds the points by series and day, as the Metrics table keeps them, or raises
-`InvalidPayload` with everything that is wrong.
+`parse` turns a body into an `Ingest`, which holds the points by series and day, as the Metrics table keeps them, or
+raises `InvalidPayload` with everything that is wrong.
 """
 
 from __future__ import annotations
@@ -9,11 +9,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    NotRequired,  # pydantic refuses typing.TypedDict before Python 3.12
+    get_args,
+)
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError, from_json
-from typing_extensions import NotRequired, TypedDict  # pydantic refuses typing.TypedDict before Python 3.12
+from typing_extensions import TypedDict
 
 from unitstream.identity import record_id
 from unitstream.problems import MAX_REPORTED_ERRORS, FieldError, InvalidPayload, pointer
@@ -26,9 +33,9 @@ if TYPE_CHECKING:
 
 AggFunc = Literal["Sum", "Average", "Maximum", "Minimum"]
 
-# Lambda takes events of 6 MB, and no point is shorter than {"timestamp":0,"metric_name":"a","metric_value":0} and a comma.
+# Lambda takes events of 6 MB.
 MAX_BODY_BYTES = 6 * 1024 * 1024
-MAX_POINTS = MAX_BODY_BYTES // 50
+MAX_POINTS = MAX_BODY_BYTES // len('{"timestamp":0,"metric_name":"a","metric_value":0},')
 MAX_DIMENSIONS = 10
 MAX_NAME = 255
 # What DynamoDB's numbers hold.
@@ -146,7 +153,7 @@ def parse(body: str | bytes) -> Ingest:
     data = envelope.data if envelope else _points_anyway(document)
     agg_func: AggFunc = envelope.metric_agg_func if envelope else "Sum"
 
-    all_series: dict[object, Series] = {}
+    series: dict[object, Series] = {}
     repeated = False
     for start in range(0, len(data), _SLICE):
         try:
@@ -156,29 +163,36 @@ def parse(body: str | bytes) -> Ingest:
             if len(errors) < MAX_REPORTED_ERRORS:
                 errors += [_field_error(error, start) for error in exc.errors(include_url=False)]
             continue
-        for point in points:
-            name, dimensions = point["metric_name"], point.get("custom_dimensions")
-            key = (name, frozenset(dimensions.items())) if dimensions else name
-            series = all_series.get(key)
-            if series is None:
-                dimensions = dimensions or {}
-                series = all_series[key] = Series(record_id(name, agg_func, dimensions), name, dimensions)
-            day, hour = point["timestamp"]
-            hours = series.days.get(day)
-            if hours is None:
-                series.days[day] = {hour: point["metric_value"]}
-            elif hour in hours:
-                repeated = True
-            else:
-                hours[hour] = point["metric_value"]
+        repeated |= _group(points, agg_func, series)
 
-    if repeated or (total and data):
+    if repeated or total:
         duplicates = list(_duplicates(data))
         total += len(duplicates)
         errors += duplicates
     if errors or envelope is None:
         raise InvalidPayload(sorted(errors, key=_position), total)
-    return Ingest(envelope.data_stream_token, envelope.metric_agg_func, list(all_series.values()), len(data))
+    return Ingest(envelope.data_stream_token, envelope.metric_agg_func, list(series.values()), len(data))
+
+
+def _group(points: list[Point], agg_func: AggFunc, series: dict[object, Series]) -> bool:
+    """Add `points` to `series`, by metric and dimensions. Returns whether two points have the same record and hour."""
+    repeated = False
+    for point in points:
+        name, dimensions = point["metric_name"], point.get("custom_dimensions")
+        key = (name, frozenset(dimensions.items())) if dimensions else name
+        one = series.get(key)
+        if one is None:
+            dimensions = dimensions or {}
+            one = series[key] = Series(record_id(name, agg_func, dimensions), name, dimensions)
+        day, hour = point["timestamp"]
+        hours = one.days.get(day)
+        if hours is None:
+            one.days[day] = {hour: point["metric_value"]}
+        elif hour in hours:
+            repeated = True
+        else:
+            hours[hour] = point["metric_value"]
+    return repeated
 
 
 def _points_anyway(document: object) -> list[Any]:
@@ -223,7 +237,7 @@ _CODES = {
 }
 
 
-def _field_error(error: ErrorDetails, first_index: int = 0) -> FieldError:
+def _field_error(error: ErrorDetails, first_index: int = 0) -> FieldError:  # noqa: C901, PLR0912  # a case per kind
     """Translate one of pydantic's errors. `first_index` is the index of the slice's first point."""
     kind, context, given = error["type"], error.get("ctx", {}), error["input"]
     path: list[str | int] = list(error["loc"])

@@ -1,9 +1,9 @@
 """Errors that a client can do something about.
 
-    Problem
-    ├── InvalidPayload     the request is wrong; nothing was saved
-    ├── StreamNotFound     the token names no active stream
-    └── OutOfTime          DynamoDB throttled or failed until the deadline; sending the request again completes it
+Problem
+├── InvalidPayload     the request is wrong; nothing was saved
+├── StreamNotFound     the token names no active stream
+└── OutOfTime          DynamoDB throttled or failed until the deadline; sending the request again completes it
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ MAX_REPORTED_ERRORS = 100
 class FieldError:
     """One thing that is wrong with a request.
 
-    `pointer` is an RFC 6901 JSON pointer into the request body, `code` is stable and made for programs, `detail` is made
-    for people and may change.
+    `pointer` is an RFC 6901 JSON pointer into the request body, `code` is stable and made for programs, `detail` is
+    made for people and may change.
     """
 
     pointer: str

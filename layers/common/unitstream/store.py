@@ -1,12 +1,13 @@
 """The Metrics table: what its items look like, and how points are saved.
 
-    item              pk                                                     sk                     holds
-    day of a record   {stream_id}#{record_id}                                2022-10-01             v00…v23, t00…t23, rev
-    series            {stream_id}#series#{agg_func}#{shard}#{metric_name}    {record_id}            name, function, dimensions
-    metric            {stream_id}#metrics                                    {metric_name}#{Sum…}   name, function
+    item      pk                                                    sk                    holds
+    day       {stream_id}#{record_id}                               2022-10-01            v00…v23, t00…t23, rev
+    series    {stream_id}#series#{agg_func}#{shard}#{metric_name}   {record_id}           name, function, dimensions
+    metric    {stream_id}#metrics                                   {metric_name}#{Sum}   name, function
 
-A day is read, merged and written back on the condition that nobody wrote it in between; who loses the race begins again.
-The catalogue (series and metric) is written before the first day of a record, so that no saved point is without it.
+A day of a record is read, merged and written back on the condition that nobody wrote it in between; who loses the race
+begins again. The catalogue (series and metric) is written before a record's first day, so that no saved point is
+missing from it.
 """
 
 from __future__ import annotations
@@ -98,6 +99,14 @@ class _Day:
     attempts: dict[str, Counts] = field(default_factory=dict)
 
 
+class _Origin(NamedTuple):
+    """What all points of a request have in common."""
+
+    stream_id: str
+    agg_func: str
+    received_at: int
+
+
 class MetricsTable:
     """Saves points. One instance serves all the requests of a warm function."""
 
@@ -109,8 +118,8 @@ class MetricsTable:
     def save(self, stream_id: str, ingest: Ingest, received_at: int, deadline: float) -> Counts:
         """Merge the points of `ingest`, received at `received_at` (epoch milliseconds), into the table.
 
-        Raises `OutOfTime`, with the counts so far, when that is not done at `deadline` (monotonic clock). A call that is
-        under way then may take `dynamodb.LONGEST_CALL` longer.
+        Raises `OutOfTime`, with the counts so far, when that is not done at `deadline` (monotonic clock). A call that
+        is under way then may take `dynamodb.LONGEST_CALL` longer.
         """
         days = [
             _Day(day_key(stream_id, series.record_id, day), series, hours)
@@ -118,10 +127,12 @@ class MetricsTable:
             for day, hours in series.days.items()
         ]
 
+        origin = _Origin(stream_id, ingest.metric_agg_func, received_at)
+
         def save_batch(batch: list[_Day]) -> Counts:
             saved = Counts()
             for attempt in paced(deadline):
-                counts, batch = self._save_once(batch, stream_id, ingest.metric_agg_func, received_at, again=attempt > 0)
+                counts, batch = self._save_once(batch, origin, again=attempt > 0)
                 saved += counts
                 if not batch:
                     break
@@ -136,9 +147,7 @@ class MetricsTable:
             raise OutOfTime(saved)
         return saved
 
-    def _save_once(
-        self, days: list[_Day], stream_id: str, agg_func: str, received_at: int, *, again: bool
-    ) -> tuple[Counts, list[_Day]]:
+    def _save_once(self, days: list[_Day], origin: _Origin, *, again: bool) -> tuple[Counts, list[_Day]]:
         """Read, merge and write `days` once. Returns the counts of those that are settled, and the days that are not.
 
         The first time, a read may be stale at half the price: a stale day only loses the race.
@@ -157,15 +166,15 @@ class MetricsTable:
             if item and (own := day.attempts.get(item["rev"]["S"])):
                 saved += own
                 continue
-            winners, counts = merge(_versions(item, day.hours), day.hours, received_at)
+            winners, counts = merge(_versions(item, day.hours), day.hours, origin.received_at)
             if not winners:
                 saved += counts
                 continue
             day.attempts[revision] = counts
-            writes.append((day, self._day_statement(day.key, winners, received_at, item, revision)))
+            writes.append((day, self._day_statement(day.key, winners, origin.received_at, item, revision)))
 
         new = {day.series.record_id: day.series for day, _ in writes if day.key not in stored}
-        uncatalogued = self._catalogue(new.values(), stream_id, agg_func, consistent=again)
+        uncatalogued = self._catalogue(new.values(), origin, consistent=again)
         unsettled += [day for day, _ in writes if day.series.record_id in uncatalogued]
         writes = [(day, statement) for day, statement in writes if day.series.record_id not in uncatalogued]
 
@@ -177,14 +186,14 @@ class MetricsTable:
                 saved += day.attempts[revision]
         return saved, unsettled
 
-    def _catalogue(self, new: Iterable[Series], stream_id: str, agg_func: str, *, consistent: bool) -> set[str]:
-        """See to it that the catalogue has the `new` series and their metrics. Returns the record IDs where it failed."""
+    def _catalogue(self, new: Iterable[Series], origin: _Origin, *, consistent: bool) -> set[str]:
+        """See to it that the catalogue has the `new` series and their metrics. Returns the record IDs it failed for."""
         wanted: dict[Key, Item] = {}
         keys: dict[str, tuple[Key, Key]] = {}
         for series in new:
-            described: Item = {"metric_name": {"S": series.metric_name}, "metric_agg_func": {"S": agg_func}}
-            metric = metric_key(stream_id, series.metric_name, agg_func)
-            one = series_key(stream_id, series.metric_name, agg_func, series.record_id)
+            described: Item = {"metric_name": {"S": series.metric_name}, "metric_agg_func": {"S": origin.agg_func}}
+            metric = metric_key(origin.stream_id, series.metric_name, origin.agg_func)
+            one = series_key(origin.stream_id, series.metric_name, origin.agg_func, series.record_id)
             keys[series.record_id] = (metric, one)
             if metric not in self._catalogued:
                 wanted[metric] = described
@@ -222,7 +231,9 @@ class MetricsTable:
         item = key.to_item() | attributes
         return {"Statement": _insert_text(self._table_name, tuple(item)), "Parameters": list(item.values())}
 
-    def _read(self, keys: Sequence[Key], attributes: Sequence[str], *, consistent: bool) -> tuple[dict[Key, Item], set[Key]]:
+    def _read(
+        self, keys: Sequence[Key], attributes: Sequence[str], *, consistent: bool
+    ) -> tuple[dict[Key, Item], set[Key]]:
         """Return the items that there are under `keys`, and the keys that could not be read this time."""
         found: dict[Key, Item] = {}
         unread: set[Key] = set()
@@ -281,9 +292,8 @@ def _update_text(table_name: str, attributes: tuple[str, ...]) -> str:
 
 def _versions(item: Item, hours: Iterable[int]) -> dict[int, Version]:
     """Return what `item`, a day, holds for `hours`."""
-    return {
-        hour: (int(item[f"t{hour:02}"]["N"]), float(item[f"v{hour:02}"]["N"])) for hour in hours if f"v{hour:02}" in item
-    }
+    names = ((hour, f"t{hour:02}", f"v{hour:02}") for hour in hours)
+    return {hour: (int(item[t]["N"]), float(item[v]["N"])) for hour, t, v in names if v in item}
 
 
 def _batches(items: Sequence[T], size: int) -> Iterator[list[T]]:

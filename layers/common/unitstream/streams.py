@@ -38,7 +38,7 @@ def token_key(token: str) -> dict[str, AttributeValueTypeDef]:
 
 
 class StreamsTable:
-    """Finds streams by token and remembers them for `REMEMBERED_SECONDS`, so a revoked token may work that much longer."""
+    """Finds streams by token, and remembers them for `REMEMBERED_SECONDS`: a revoked token may work so much longer."""
 
     def __init__(self, client: DynamoDBClient, table_name: str) -> None:
         self._client = client
@@ -50,9 +50,9 @@ class StreamsTable:
 
         Raises `StreamNotFound`, or `OutOfTime` when DynamoDB does not answer until `deadline` (monotonic clock).
         """
-        known_until, stream = self._remembered.get(token, (0.0, None))
-        if stream and time.monotonic() < known_until:
-            return stream
+        remembered = self._remembered.get(token)
+        if remembered and time.monotonic() < remembered[0]:
+            return remembered[1]
         for _ in paced(deadline):
             try:
                 answer = self._client.get_item(TableName=self._table_name, Key=token_key(token), ConsistentRead=True)

@@ -17,12 +17,12 @@ FORMS = (
     "send 'YYYY-MM-DD HH:00:00', ISO 8601 with T, Z or an offset, 'YYYY-MM-DD', 'yyyyMMddHH0000', "
     "or epoch seconds or milliseconds as a number"
 )
-# The threshold that pydantic documents: 20,000,000,000 seconds are in the year 2603, as many milliseconds in August 1970.
+# The threshold that pydantic documents: so many seconds are in the year 2603, so many milliseconds in August 1970.
 _LARGEST_EPOCH_SECONDS = 20_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DATETIME = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
-    r"(?:[Tt ](?P<hour_minute>[0-9]{2}:[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]{1,9}))?)?"
+    r"(?:[Tt ](?P<hour_minute>(?:[01][0-9]|2[0-3]):[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]{1,9}))?)?"
     r" ?(?P<offset>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
 )
 _COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})")
@@ -65,12 +65,10 @@ def _read_text(text: str) -> tuple[datetime, str]:
     match = _DATETIME.fullmatch(text)
     if not match:
         raise _invalid(f"{read_as} has no form that is accepted; {FORMS}")
-    # `fromisoformat` drops digits after the sixth, and Python 3.11 wants a colon in the offset.
-    offset = (match["offset"] or "Z").upper()
-    if len(offset) == len("+hhmm"):
-        offset = f"{offset[:3]}:{offset[3:]}"
+    # The fraction is looked at below: `fromisoformat` drops its digits after the sixth.
+    time_of_day = f"{match['hour_minute'] or '00:00'}:{match['second'] or '00'}"
     try:
-        local = datetime.fromisoformat(f"{match['date']}T{match['hour_minute'] or '00:00'}:{match['second'] or '00'}{offset}")
+        local = datetime.fromisoformat(f"{match['date']}T{time_of_day}{(match['offset'] or 'Z').upper()}")
     except ValueError as exc:
         raise _invalid(f"{read_as} is not a date and time that exists") from exc
     try:
