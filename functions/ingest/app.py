@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import json
 import os
 import re
@@ -19,13 +20,14 @@ from aws_lambda_powertools.logging import correlation_paths
 from botocore.exceptions import ClientError
 
 from unitstream.dynamodb import LONGEST_CALL, create_client
-from unitstream.payload import MAX_BODY_BYTES, parse
+from unitstream.payload import MAX_BODY_BYTES, invalid_body, parse
 from unitstream.problems import InvalidPayload, OutOfTime, StreamNotFound
 from unitstream.store import MetricsTable
 from unitstream.streams import StreamsTable
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+    from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 # What is left for a call that starts right before the deadline, and for the answer.
@@ -46,7 +48,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
 def ingest() -> Response[str]:
     event = app.current_event
     deadline = time.monotonic() + app.lambda_context.get_remaining_time_in_millis() / 1000 - RESERVED_SECONDS
-    body = (event.body or "").encode() if not event.is_base64_encoded else base64.b64decode(event.body or "")
+    body = body_of(event)
     if len(body) > MAX_BODY_BYTES:
         return body_too_large(len(body))
     request = parse(body)
@@ -57,6 +59,16 @@ def ingest() -> Response[str]:
     saved = {"received": request.received} | asdict(counts)
     logger.info("saved", extra={"points": saved})
     return Response(HTTPStatus.CREATED, content_types.APPLICATION_JSON, json.dumps(saved))
+
+
+def body_of(event: APIGatewayProxyEvent) -> bytes:
+    text = event.body or ""
+    if not event.is_base64_encoded:
+        return text.encode(errors="surrogatepass")
+    try:
+        return base64.b64decode(text)
+    except binascii.Error as exc:
+        raise invalid_body("is not valid base64") from exc
 
 
 @cache

@@ -67,9 +67,15 @@ def parse_value(value: object) -> float:
         raise _out_of_range(value) from exc
     if not math.isfinite(number):
         raise PydanticCustomError("metric_value_not_finite", "is not a finite number, or too large for a float")
-    if number and not SMALLEST_MAGNITUDE <= abs(number) <= LARGEST_MAGNITUDE:
+    magnitude = abs(number)
+    if not SMALLEST_MAGNITUDE <= magnitude <= LARGEST_MAGNITUDE and (magnitude or _underflows(value)):
         raise _out_of_range(value)
     return number
+
+
+def _underflows(value: object) -> bool:
+    """Whether `value`, which converts to zero, is the text of a number that is not zero."""
+    return isinstance(value, str) and any(digit in value.lower().partition("e")[0] for digit in "123456789")
 
 
 def _out_of_range(value: object) -> PydanticCustomError:
@@ -129,18 +135,18 @@ class Ingest:
     received: int
 
 
-def parse(body: str | bytes) -> Ingest:
-    """Return the request in `body`, JSON text.
+def parse(body: bytes) -> Ingest:
+    """Return the request in `body`, JSON text in UTF-8.
 
     Raises `InvalidPayload` with every error there is, in the order of the document.
     """
     try:
-        # Not `model_validate_json`: see docs/decisions on memory under errors.
-        document = from_json(body)
+        # Not `model_validate_json`: docs/decisions/2026-11-23-points-are-validated-in-slices.md
+        document = from_json(body.decode())
+    except UnicodeDecodeError as exc:
+        raise invalid_body(f"is not valid UTF-8 at byte {exc.start:,}") from exc
     except ValueError as exc:
-        # A body that is not UTF-8 comes here too, and its error shows bytes of it.
-        reason = "is not valid UTF-8" if isinstance(exc, UnicodeError) else f"is not valid JSON: {exc}"
-        raise InvalidPayload([FieldError("", "json_invalid", f"the body {reason}")], 1) from exc
+        raise invalid_body(f"is not valid JSON: {exc}") from exc
 
     errors: list[FieldError] = []
     total = 0
@@ -149,7 +155,7 @@ def parse(body: str | bytes) -> Ingest:
         envelope = Envelope.model_validate(document)
     except ValidationError as exc:
         total = exc.error_count()
-        errors = [_field_error(error) for error in exc.errors(include_url=False)]
+        errors = _field_errors(exc)
     data = envelope.data if envelope else _points_anyway(document)
     agg_func: AggFunc = envelope.metric_agg_func if envelope else "Sum"
 
@@ -161,7 +167,7 @@ def parse(body: str | bytes) -> Ingest:
         except ValidationError as exc:
             total += exc.error_count()
             if len(errors) < MAX_REPORTED_ERRORS:
-                errors += [_field_error(error, start) for error in exc.errors(include_url=False)]
+                errors += _field_errors(exc, start)
             continue
         repeated |= _group(points, agg_func, series)
 
@@ -172,6 +178,11 @@ def parse(body: str | bytes) -> Ingest:
     if errors or envelope is None:
         raise InvalidPayload(sorted(errors, key=_position), total)
     return Ingest(envelope.data_stream_token, envelope.metric_agg_func, list(series.values()), len(data))
+
+
+def invalid_body(reason: str) -> InvalidPayload:
+    """Return the error of a body that cannot be read at all."""
+    return InvalidPayload([FieldError("", "json_invalid", f"the body {reason}")], 1)
 
 
 def _group(points: list[Point], agg_func: AggFunc, series: dict[object, Series]) -> bool:
@@ -237,16 +248,22 @@ _CODES = {
 }
 
 
-def _field_error(error: ErrorDetails, first_index: int = 0) -> FieldError:  # noqa: C901, PLR0912  # a case per kind
-    """Translate one of pydantic's errors. `first_index` is the index of the slice's first point."""
+def _field_errors(exc: ValidationError, first_index: int = 0) -> list[FieldError]:
+    """Translate as many of pydantic's errors as are reported. `first_index` is the index of the slice's first point."""
+    reported = exc.errors(include_url=False)[:MAX_REPORTED_ERRORS]
+    return [_field_error(error, first_index) for error in reported]
+
+
+def _field_error(error: ErrorDetails, first_index: int) -> FieldError:  # noqa: C901, PLR0912  # a case per kind
     kind, context, given = error["type"], error.get("ctx", {}), error["input"]
     path: list[str | int] = list(error["loc"])
-    is_dimension_key = path[-1:] == ["[key]"]
+    # pydantic says [2, "custom_dimensions", "region", "[key]"] of a key, where the key itself may be "[key]"
+    is_dimension_key = len(path) == 4
     if path and isinstance(path[0], int):
         path = ["data", path[0] + first_index, *path[1:]]
     if is_dimension_key:
         del path[-1]
-    field_name = str(path[-1]) if path else "the body"
+    field_name = "the body" if not path else "a point" if isinstance(path[-1], int) else path[-1]
     code = _CODES.get(kind, kind)
     match kind:
         case "missing":
@@ -283,7 +300,7 @@ def _field_error(error: ErrorDetails, first_index: int = 0) -> FieldError:  # no
 
 def _unknown_field(name: str, *, in_point: bool) -> str:
     known = list(Point.__annotations__ if in_point else Envelope.model_fields)
-    close = get_close_matches(name, known, n=1, cutoff=0.5) if len(name) <= _LONGEST_NEAR_MISS else []
+    close = get_close_matches(name, known, n=1, cutoff=0.53) if len(name) <= _LONGEST_NEAR_MISS else []
     hint = f": did you mean {close[0]}?" if close else f"; the fields here are {', '.join(known)}"
     return f"{_show(name)} is not a field{hint}"
 

@@ -35,20 +35,21 @@ class Hour(NamedTuple):
     hour: int
 
 
-# A request names few distinct hours and many points. `typed`, because False == 0 and 0 is a valid epoch.
-@lru_cache(maxsize=16_384, typed=True)
 def parse_hour(timestamp: object) -> Hour:
     """Return the hour in UTC that `timestamp` names.
 
     Raises `PydanticCustomError` with the code `timestamp_invalid` (no form that is accepted, or no such date),
     `timestamp_out_of_range` (outside the years 1970 to 9999) or `timestamp_not_hourly`.
     """
-    if isinstance(timestamp, str):
-        moment, read_as = _read_text(timestamp)
-    elif isinstance(timestamp, int | float) and not isinstance(timestamp, bool):
-        moment, read_as = _read_number(timestamp)
-    else:
+    if not isinstance(timestamp, str | int | float) or isinstance(timestamp, bool):
         raise _invalid(f"is neither a string nor a number; {FORMS}")
+    return _parse_hour(timestamp)
+
+
+# A request names few distinct hours and many points.
+@lru_cache(maxsize=16_384)
+def _parse_hour(timestamp: str | float) -> Hour:
+    moment, read_as = _read_text(timestamp) if isinstance(timestamp, str) else _read_number(timestamp)
     if moment.minute or moment.second or moment.microsecond:
         raise PydanticCustomError(
             "timestamp_not_hourly", "{reason}", {"reason": f"is not on the hour in UTC: {read_as} is {_show(moment)}"}

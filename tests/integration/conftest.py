@@ -1,0 +1,48 @@
+"""The real handler on DynamoDB Local."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import support
+from stack import DEMO_STREAM_ID, DEMO_TOKEN
+from support import Tables
+
+import app
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Iterator[str]:
+    with support.dynamodb_local() as started:
+        yield started
+
+
+@pytest.fixture
+def tables(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tables]:
+    """Fresh tables with the demo stream, known to a function that starts cold."""
+    client = support.local_client(endpoint)
+    prefix = uuid.uuid4().hex
+    fresh = Tables(client, f"{prefix}-streams", f"{prefix}-metrics")
+    support.create_table(client, "StreamsTable", fresh.streams)
+    support.create_table(client, "MetricsTable", fresh.metrics)
+    support.create_stream(client, fresh.streams, DEMO_TOKEN, DEMO_STREAM_ID)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    monkeypatch.setenv("STREAMS_TABLE", fresh.streams)
+    monkeypatch.setenv("METRICS_TABLE", fresh.metrics)
+    app.tables.cache_clear()
+    yield fresh
+    app.tables.cache_clear()
+    client.delete_table(TableName=fresh.streams)
+    client.delete_table(TableName=fresh.metrics)
+    client.close()
+
+
+@pytest.fixture
+def invoke(tables: Tables) -> Callable[[dict[str, Any]], dict[str, Any]]:  # noqa: ARG001  # sets the scene
+    """Invoke the function with an event, as Lambda does."""
+    return lambda event: app.lambda_handler(event, support.LambdaContext())  # type: ignore[arg-type]  # its stand-in

