@@ -14,15 +14,16 @@ from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools import Logger
+from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response, content_types
 from aws_lambda_powertools.logging import correlation_paths
+from aws_lambda_powertools.metrics import MetricUnit
 from botocore.exceptions import ClientError
 
 from unitstream.dynamodb import LONGEST_CALL, create_client
 from unitstream.payload import MAX_BODY_BYTES, invalid_body, parse
-from unitstream.problems import InvalidPayload, OutOfTime, StreamNotFound
-from unitstream.store import MetricsTable
+from unitstream.problems import InvalidParameter, InvalidPayload, OutOfTime, StreamNotFound
+from unitstream.store import MetricsTable, Origin
 from unitstream.streams import StreamsTable
 
 if TYPE_CHECKING:
@@ -33,32 +34,55 @@ if TYPE_CHECKING:
 # What is left for a call that starts right before the deadline, and for the answer.
 RESERVED_SECONDS = LONGEST_CALL + 0.5
 RETRY_AFTER_SECONDS = 5
+DRY_RUN = "dry_run"
 
 logger = Logger()
+metrics = Metrics(namespace="unitstream")
 # A custom domain's base path comes before the path of the API.
 app = APIGatewayRestResolver(strip_prefixes=[re.compile(r"/.+(?=/api/)")])
 
 
 @logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_REST, log_event=False, clear_state=True)
+@metrics.log_metrics
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    return app.resolve(event, context)
+    response = app.resolve(event, context)
+    metrics.add_metric(f"Status{response['statusCode']:d}", MetricUnit.Count, 1)
+    return response
 
 
 @app.post("/api/streams/ingest")
 def ingest() -> Response[str]:
     event = app.current_event
     deadline = time.monotonic() + app.lambda_context.get_remaining_time_in_millis() / 1000 - RESERVED_SECONDS
+    dry_run = dry_run_of(event)
     body = body_of(event)
     if len(body) > MAX_BODY_BYTES:
         return body_too_large(len(body))
     request = parse(body)
-    streams, metrics = tables()
-    stream = streams.find(request.data_stream_token, deadline)
+    streams_table, metrics_table = tables()
+    stream = streams_table.find(request.data_stream_token, deadline)
     logger.append_keys(stream_id=stream.stream_id)
-    counts = metrics.save(stream.stream_id, request, event.request_context.request_time_epoch, deadline)
-    saved = {"received": request.received} | asdict(counts)
-    logger.info("saved", extra={"points": saved})
-    return Response(HTTPStatus.CREATED, content_types.APPLICATION_JSON, json.dumps(saved))
+    origin = Origin(stream.stream_id, request.metric_agg_func, event.request_context.request_time_epoch)
+    counts, rounds = metrics_table.save(request, origin, deadline, dry_run=dry_run)
+    points = {"received": request.received} | asdict(counts)
+    logger.info("dry run" if dry_run else "saved", extra={"points": points, "rounds": rounds})
+    metrics.add_metric("Rounds", MetricUnit.Count, rounds)
+    for outcome, count in () if dry_run else asdict(counts).items():
+        metrics.add_metric(f"Points{outcome.capitalize()}", MetricUnit.Count, count)
+    status = HTTPStatus.OK if dry_run else HTTPStatus.CREATED
+    return Response(status, content_types.APPLICATION_JSON, json.dumps(points))
+
+
+def dry_run_of(event: APIGatewayProxyEvent) -> bool:
+    """Whether the request is only a question. A parameter that is misspelt would save what was not to be saved."""
+    parameters = event.resolved_query_string_parameters
+    unknown = sorted(parameters.keys() - {DRY_RUN})
+    values = parameters.get(DRY_RUN, ["false"])
+    if unknown:
+        raise InvalidParameter(unknown[0], f"there is no such parameter, only {DRY_RUN}")
+    if values not in (["true"], ["false"]):
+        raise InvalidParameter(DRY_RUN, "must be true or false, once")
+    return values == ["true"]
 
 
 def body_of(event: APIGatewayProxyEvent) -> bytes:
@@ -99,6 +123,18 @@ def invalid_payload(exc: InvalidPayload) -> Response[str]:
         f"The request has {exc.total:,} error{'s' if exc.total > 1 else ''}, and nothing of it was saved.{shown}",
         total_errors=exc.total,
         errors=[asdict(error) for error in exc.errors],
+    )
+
+
+@app.exception_handler(InvalidParameter)
+def invalid_parameter(exc: InvalidParameter) -> Response[str]:
+    return problem(
+        HTTPStatus.BAD_REQUEST,
+        "invalid-request",
+        "Invalid request",
+        "A query parameter is wrong, and nothing was saved.",
+        total_errors=1,
+        errors=[{"parameter": exc.parameter, "code": "parameter_invalid", "detail": exc.detail}],
     )
 
 

@@ -45,4 +45,4 @@ def tables(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tables]:
 @pytest.fixture
 def invoke(tables: Tables) -> Callable[[dict[str, Any]], dict[str, Any]]:  # noqa: ARG001  # sets the scene
     """Invoke the function with an event, as Lambda does."""
-    return lambda event: app.lambda_handler(event, support.LambdaContext())  # type: ignore[arg-type]  # its stand-in
+    return lambda event: app.lambda_handler(event, support.LambdaContext())

@@ -220,7 +220,7 @@ def test_a_throttle_that_lasts_is_answered_before_the_gateway_gives_up(tables: T
     event = proxy_event(request_body(points, DEMO_TOKEN), NOW)
     throttle("BatchExecuteStatement", chain([0] * 3, repeat(1)))
     context = support.LambdaContext(timeout_seconds=app.RESERVED_SECONDS + 0.5)
-    answer = app.lambda_handler(event, context)  # type: ignore[arg-type]  # its stand-in
+    answer = app.lambda_handler(event, context)
     problem = json.loads(answer["body"])
     assert answer["statusCode"] == 503
     assert answer["multiValueHeaders"]["Retry-After"] == [str(app.RETRY_AFTER_SECONDS)]
@@ -229,5 +229,5 @@ def test_a_throttle_that_lasts_is_answered_before_the_gateway_gives_up(tables: T
     assert 0 < problem["created"] == stored < len(points)
 
     app.tables.cache_clear()
-    again = app.lambda_handler(event, support.LambdaContext())  # type: ignore[arg-type]  # its stand-in
+    again = app.lambda_handler(event, support.LambdaContext())
     assert json.loads(again["body"]) == counts(len(points), created=len(points) - stored, unchanged=stored)

@@ -2,6 +2,7 @@
 
 Problem
 ├── InvalidPayload     the request is wrong; nothing was saved
+├── InvalidParameter   so is a parameter in its URL
 ├── StreamNotFound     the token names no active stream
 └── OutOfTime          DynamoDB throttled or failed until the deadline; sending the request again completes it
 """
@@ -46,6 +47,15 @@ class InvalidPayload(Problem):
         super().__init__(f"{total} validation errors")
         self.errors = errors[:MAX_REPORTED_ERRORS]
         self.total = total
+
+
+class InvalidParameter(Problem):
+    """A query parameter is unknown or has a value that is not allowed."""
+
+    def __init__(self, parameter: str, detail: str) -> None:
+        super().__init__(detail)
+        self.parameter = parameter
+        self.detail = detail
 
 
 class StreamNotFound(Problem):

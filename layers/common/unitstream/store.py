@@ -99,12 +99,19 @@ class _Day:
     attempts: dict[str, Counts] = field(default_factory=dict)
 
 
-class _Origin(NamedTuple):
-    """What all points of a request have in common."""
+class Origin(NamedTuple):
+    """What all points of a request have in common. `received_at` is when the gateway got it, in epoch milliseconds."""
 
     stream_id: str
     agg_func: str
     received_at: int
+
+
+class Saved(NamedTuple):
+    """What became of the points, and how many rounds of reading and writing it took: one, where no race was lost."""
+
+    counts: Counts
+    rounds: int
 
 
 class MetricsTable:
@@ -115,39 +122,39 @@ class MetricsTable:
         self._table_name = table_name
         self._catalogued: set[Key] = set()
 
-    def save(self, stream_id: str, ingest: Ingest, received_at: int, deadline: float) -> Counts:
-        """Merge the points of `ingest`, received at `received_at` (epoch milliseconds), into the table.
+    def save(self, ingest: Ingest, origin: Origin, deadline: float, *, dry_run: bool = False) -> Saved:
+        """Merge the points of `ingest` into the table, or with `dry_run` only say what that would do.
 
         Raises `OutOfTime`, with the counts so far, when that is not done at `deadline` (monotonic clock). A call that
         is under way then may take `dynamodb.LONGEST_CALL` longer.
         """
         days = [
-            _Day(day_key(stream_id, series.record_id, day), series, hours)
+            _Day(day_key(origin.stream_id, series.record_id, day), series, hours)
             for series in ingest.series
             for day, hours in series.days.items()
         ]
 
-        origin = _Origin(stream_id, ingest.metric_agg_func, received_at)
-
-        def save_batch(batch: list[_Day]) -> Counts:
-            saved = Counts()
-            for attempt in paced(deadline):
-                counts, batch = self._save_once(batch, origin, again=attempt > 0)
+        def save_batch(batch: list[_Day]) -> Saved:
+            saved, rounds = Counts(), 0
+            for _ in paced(deadline):
+                counts, batch = self._save_once(batch, origin, again=rounds > 0, dry_run=dry_run)
                 saved += counts
+                rounds += 1
                 if not batch:
                     break
-            return saved
+            return Saved(saved, rounds)
 
         if len(days) <= KEYS_PER_READ:
-            saved = save_batch(days)
+            parts = [save_batch(days)]
         else:
             with ThreadPoolExecutor(CONNECTIONS) as pool:
-                saved = sum(pool.map(save_batch, _batches(days, KEYS_PER_READ)), Counts())
-        if saved.total < ingest.received:
-            raise OutOfTime(saved)
-        return saved
+                parts = list(pool.map(save_batch, _batches(days, KEYS_PER_READ)))
+        counts = sum((part.counts for part in parts), Counts())
+        if counts.total < ingest.received:
+            raise OutOfTime(counts)
+        return Saved(counts, max(part.rounds for part in parts))
 
-    def _save_once(self, days: list[_Day], origin: _Origin, *, again: bool) -> tuple[Counts, list[_Day]]:
+    def _save_once(self, days: list[_Day], origin: Origin, *, again: bool, dry_run: bool) -> tuple[Counts, list[_Day]]:
         """Read, merge and write `days` once. Returns the counts of those that are settled, and the days that are not.
 
         The first time, a read may be stale at half the price: a stale day only loses the race.
@@ -167,7 +174,7 @@ class MetricsTable:
                 saved += own
                 continue
             winners, counts = merge(_versions(item, day.hours), day.hours, origin.received_at)
-            if not winners:
+            if dry_run or not winners:
                 saved += counts
                 continue
             day.attempts[revision] = counts
@@ -186,7 +193,7 @@ class MetricsTable:
                 saved += day.attempts[revision]
         return saved, unsettled
 
-    def _catalogue(self, new: Iterable[Series], origin: _Origin, *, consistent: bool) -> set[str]:
+    def _catalogue(self, new: Iterable[Series], origin: Origin, *, consistent: bool) -> set[str]:
         """See to it that the catalogue has the `new` series and their metrics. Returns the record IDs it failed for."""
         wanted: dict[Key, Item] = {}
         keys: dict[str, tuple[Key, Key]] = {}
