@@ -67,10 +67,11 @@ def ingest() -> Response[str]:
     points = {"received": request.received} | asdict(counts)
     logger.info("dry run" if dry_run else "saved", extra={"points": points, "rounds": rounds})
     metrics.add_metric("Rounds", MetricUnit.Count, rounds)
-    for outcome, count in () if dry_run else asdict(counts).items():
+    if dry_run:
+        return Response(HTTPStatus.OK, content_types.APPLICATION_JSON, json.dumps(points))
+    for outcome, count in asdict(counts).items():
         metrics.add_metric(f"Points{outcome.capitalize()}", MetricUnit.Count, count)
-    status = HTTPStatus.OK if dry_run else HTTPStatus.CREATED
-    return Response(status, content_types.APPLICATION_JSON, json.dumps(points))
+    return Response(HTTPStatus.CREATED, content_types.APPLICATION_JSON, json.dumps(points))
 
 
 def dry_run_of(event: APIGatewayProxyEvent) -> bool:

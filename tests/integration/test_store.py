@@ -128,25 +128,6 @@ def test_the_longest_names_fit(invoke: Invoke, tables: Tables) -> None:
     assert [{k: v["S"] for k, v in item["dimensions"]["M"].items()} for item in series] == [dimensions]
 
 
-def test_the_catalogue_names_every_metric_and_series_once(invoke: Invoke, tables: Tables) -> None:
-    """Readers find the records, with their dimensions, without knowing them."""
-    for day in ("2022-10-01", "2022-10-02"):
-        send(invoke, point(day, 1, "orders", {"region": "eu"}), point(day, 1, "orders", {"region": "us"}))
-        app.tables.cache_clear()  # the second request meets a cold function
-    items = support.scan(tables.client, tables.metrics)
-    metrics = [item for item in items if item["pk"]["S"] == f"{DEMO_STREAM_ID}#metrics"]
-    series = {
-        item["sk"]["S"]: (item["metric_name"]["S"], item["metric_agg_func"]["S"], item["dimensions"]["M"])
-        for item in items
-        if "dimensions" in item
-    }
-    assert [(item["metric_name"]["S"], item["metric_agg_func"]["S"]) for item in metrics] == [("orders", "Sum")]
-    assert series == {
-        record_id("orders", "Sum", {"region": region}): ("orders", "Sum", {"region": {"S": region}})
-        for region in ("eu", "us")
-    }
-
-
 def test_invalid_points_leave_nothing_behind(invoke: Invoke, tables: Tables) -> None:
     """Three points of which two are wrong in two ways each: four errors, and the good one is not saved either."""
     good = point("2022-10-01", 1)

@@ -1,0 +1,125 @@
+"""The catalogue of series and metrics: complete, and free for a warm function that knows them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import support
+from botocore.exceptions import ClientError
+from stack import DEMO_STREAM_ID, DEMO_TOKEN
+from support import point, proxy_event, request_body
+
+import app
+from unitstream.identity import record_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pytest
+    from support import Tables
+
+    Invoke = Callable[[dict[str, Any]], dict[str, Any]]
+
+NOW = 1_700_000_000_000
+
+
+def series(day: str, count: int) -> list[dict[str, Any]]:
+    return [point(day, 1, dimensions={"customer": str(number)}) for number in range(count)]
+
+
+def record_calls() -> list[tuple[str, dict[str, Any]]]:
+    """Record the calls that the function makes from now on: operation and parameters."""
+    calls: list[tuple[str, dict[str, Any]]] = []
+    client = app.tables()[1]._client  # noqa: SLF001  # the calls are seen at its events
+    client.meta.events.register(
+        "provide-client-params.dynamodb",
+        lambda params, model, **_: calls.append((model.name, params)),
+    )
+    return calls
+
+
+def save(invoke: Invoke, points: list[dict[str, Any]], received_at: int = NOW) -> None:
+    answer = invoke(proxy_event(request_body(points, DEMO_TOKEN), received_at))
+    assert answer["statusCode"] == 201, answer["body"]
+
+
+def catalogued(tables: Tables) -> set[str]:
+    return {item["sk"]["S"] for item in support.scan(tables.client, tables.metrics) if "dimensions" in item}
+
+
+def test_the_catalogue_names_every_metric_and_series_once(invoke: Invoke, tables: Tables) -> None:
+    """Readers find the records, with their dimensions, without knowing them."""
+    for day in ("2022-10-01", "2022-10-02"):
+        save(invoke, [point(day, 1, "orders", {"region": "eu"}), point(day, 1, "orders", {"region": "us"})])
+        app.tables.cache_clear()  # the second request meets a cold function
+    items = support.scan(tables.client, tables.metrics)
+    metrics = [item for item in items if item["pk"]["S"] == f"{DEMO_STREAM_ID}#metrics"]
+    found = {
+        item["sk"]["S"]: (item["metric_name"]["S"], item["metric_agg_func"]["S"], item["dimensions"]["M"])
+        for item in items
+        if "dimensions" in item
+    }
+    assert [(item["metric_name"]["S"], item["metric_agg_func"]["S"]) for item in metrics] == [("orders", "Sum")]
+    assert found == {
+        record_id("orders", "Sum", {"region": region}): ("orders", "Sum", {"region": {"S": region}})
+        for region in ("eu", "us")
+    }
+
+
+def test_known_series_cost_no_read_and_no_write(invoke: Invoke) -> None:
+    """A warm function that saves another day of series it knows reads the days and writes the days, nothing else."""
+    save(invoke, series("2022-10-01", 20))
+    calls = record_calls()
+    save(invoke, series("2022-10-02", 20))
+    assert [operation for operation, _ in calls] == ["BatchGetItem", "BatchExecuteStatement"]
+    (_, read), (_, write) = calls
+    (table,) = read["RequestItems"].values()
+    assert len(table["Keys"]) == len(write["Statements"]) == 20
+
+
+def test_a_cold_function_reads_the_catalogue_and_writes_none_of_it_again(invoke: Invoke) -> None:
+    """Series that another function catalogued cost a read, once."""
+    save(invoke, series("2022-10-01", 20))
+    app.tables.cache_clear()
+    calls = record_calls()
+    save(invoke, series("2022-10-02", 20))
+    writes = [params for operation, params in calls if operation == "BatchExecuteStatement"]
+    assert sum(len(params["Statements"]) for params in writes) == 20
+
+
+def test_an_existing_day_asks_for_no_catalogue(invoke: Invoke) -> None:
+    """A day that is there was catalogued before it was written, so even a cold function does not look."""
+    save(invoke, series("2022-10-01", 20))
+    app.tables.cache_clear()
+    calls = record_calls()
+    save(invoke, series("2022-10-01", 20), NOW + 1)
+    assert [operation for operation, _ in calls] == ["GetItem", "BatchGetItem", "BatchExecuteStatement"]
+
+
+def test_what_a_warm_function_remembers_is_bounded(
+    invoke: Invoke, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Past the bound it forgets and reads again; the catalogue stays complete."""
+    monkeypatch.setattr("unitstream.store.REMEMBERED_CATALOGUE_KEYS", 50)
+    for start in range(0, 300, 30):
+        points = [point("2022-10-01", 1, dimensions={"customer": str(number)}) for number in range(start, start + 30)]
+        save(invoke, points)
+        assert len(app.tables()[1]._catalogued) <= 50  # noqa: SLF001  # its size is what is asked for
+    assert len(catalogued(tables)) == 300
+
+
+def test_no_day_is_saved_without_its_catalogue(tables: Tables) -> None:
+    """When the catalogue cannot be written until the deadline, nor are the days: what is saved can be found."""
+
+    def refuse(params: dict[str, Any], **_: Any) -> None:
+        if any("dimensions" in statement["Statement"] for statement in params["Statements"]):
+            error = {"Error": {"Code": "ThrottlingException"}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+            raise ClientError(error, "BatchExecuteStatement")  # type: ignore[arg-type]  # as much as is looked at
+
+    events = app.tables()[1]._client.meta.events  # noqa: SLF001  # faults are injected at its events
+    events.register("provide-client-params.dynamodb.BatchExecuteStatement", refuse)
+    context = support.LambdaContext(timeout_seconds=app.RESERVED_SECONDS + 0.3)
+    answer = app.lambda_handler(proxy_event(request_body(series("2022-10-01", 1), DEMO_TOKEN), NOW), context)
+    assert (answer["statusCode"], json.loads(answer["body"])["created"]) == (503, 0)
+    assert support.stored_points(tables.client, tables.metrics) == {}
