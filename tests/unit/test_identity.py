@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from unitstream.identity import record_id
+
+if TYPE_CHECKING:
+    from random import Random
 
 
 @pytest.mark.parametrize(
@@ -81,7 +85,7 @@ series = st.tuples(st.text(), st.sampled_from(["Sum", "Average", "Maximum", "Min
 
 
 @given(dimensions_of_any_kind, st.randoms(use_true_random=False))
-def test_the_order_of_the_dimensions_does_not_matter(dimensions: dict[str, str], random: st.RandomType) -> None:
+def test_the_order_of_the_dimensions_does_not_matter(dimensions: dict[str, str], random: Random) -> None:
     """A producer may write its dimensions in any order and updates the same record."""
     items = list(dimensions.items())
     random.shuffle(items)

@@ -149,7 +149,6 @@ def test_any_hour_survives_the_epoch(hours: int, number: type[int | float]) -> N
         0.5,
         1e-10,
         -1e-10,
-        # As milliseconds this is on the hour, in the year 2022 as well: a number is one thing only.
         1664582400.001,
     ],
 )
@@ -323,6 +322,8 @@ def test_every_scalar_is_an_hour_or_an_error(timestamp: object) -> None:
     try:
         day, hour = parse_hour(timestamp)
     except PydanticCustomError as error:
-        assert error.type in {"timestamp_invalid", "timestamp_out_of_range", "timestamp_not_hourly"}
+        code = error.type
     else:
-        assert EPOCH <= datetime.fromisoformat(f"{day}T{hour:02}:00:00+00:00") <= LAST_HOUR
+        moment = datetime.fromisoformat(f"{day}T{hour:02}:00:00+00:00")
+        code = "" if EPOCH <= moment <= LAST_HOUR else "another century"
+    assert code in {"", "timestamp_invalid", "timestamp_out_of_range", "timestamp_not_hourly"}
