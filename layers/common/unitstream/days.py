@@ -7,7 +7,7 @@ any interleaving of the same requests ends in the same table.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,7 +27,12 @@ class Counts:
     superseded: int = 0
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+        return Counts(
+            self.created + other.created,
+            self.updated + other.updated,
+            self.unchanged + other.unchanged,
+            self.superseded + other.superseded,
+        )
 
     @property
     def total(self) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from random import SystemRandom
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004  # botocore's, on purpose
+from botocore.session import get_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,8 +38,11 @@ _random = SystemRandom()
 
 
 def create_client() -> DynamoDBClient:
-    """Return a client that makes each call once: what fails is tried again by `paced`, which knows the deadline."""
-    return boto3.client(
+    """Return a client that makes each call once: what fails is tried again by `paced`, which knows the deadline.
+
+    It is botocore's, the same that boto3 returns, without the time that boto3 takes to import its transfers to S3.
+    """
+    client = get_session().create_client(
         "dynamodb",
         config=Config(
             connect_timeout=CONNECT_TIMEOUT,
@@ -47,10 +50,13 @@ def create_client() -> DynamoDBClient:
             retries={"total_max_attempts": 1, "mode": "standard"},
             max_pool_connections=CONNECTIONS,
             tcp_keepalive=True,
+            # Otherwise botocore puts it together anew for each call: a tenth of a call's CPU.
+            user_agent="unitstream",
             # Our own calls, checked by the tests; the checks cost more than building the request.
             parameter_validation=False,
         ),
     )
+    return cast("DynamoDBClient", client)
 
 
 def is_transient(error: ClientError | ConnectionError | HTTPClientError) -> bool:

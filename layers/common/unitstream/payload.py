@@ -9,18 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import (
-    TYPE_CHECKING,
-    Annotated,
-    Any,
-    Literal,
-    NotRequired,  # pydantic refuses typing.TypedDict before Python 3.12
-    get_args,
-)
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
-from pydantic_core import PydanticCustomError, from_json
-from typing_extensions import TypedDict
+from pydantic_core import PydanticCustomError, SchemaValidator, ValidationError, core_schema, from_json
 
 from unitstream.identity import record_id
 from unitstream.problems import MAX_REPORTED_ERRORS, FieldError, InvalidPayload, pointer
@@ -38,6 +29,7 @@ MAX_BODY_BYTES = 6 * 1024 * 1024
 MAX_POINTS = MAX_BODY_BYTES // len('{"timestamp":0,"metric_name":"a","metric_value":0},')
 MAX_DIMENSIONS = 10
 MAX_NAME = 255
+MAX_DIMENSION_VALUE = 1_024
 # What DynamoDB's numbers hold.
 SMALLEST_MAGNITUDE = 1e-130
 LARGEST_MAGNITUDE = 9.99e125
@@ -86,33 +78,44 @@ def _out_of_range(value: object) -> PydanticCustomError:
     )
 
 
-Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
-DimensionValue = Annotated[str, Field(max_length=1024)]
-
-
 class Point(TypedDict):
-    """One data point."""
+    """One data point, validated."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]  # how pydantic configures a TypedDict
-
-    timestamp: Annotated[Hour, PlainValidator(parse_hour)]
-    metric_name: Name
-    metric_value: Annotated[float, PlainValidator(parse_value)]
-    custom_dimensions: NotRequired[Annotated[dict[Name, DimensionValue], Field(max_length=MAX_DIMENSIONS)] | None]
+    timestamp: Hour
+    metric_name: str
+    metric_value: float
+    custom_dimensions: NotRequired[dict[str, str] | None]
 
 
-class Envelope(BaseModel):
+class Envelope(TypedDict):
     """The request around its points, which are validated by themselves."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    data_stream_token: Name
+    data_stream_token: str
     metric_agg_func: AggFunc
-    data: Annotated[list[Any], Field(min_length=1, max_length=MAX_POINTS)]
+    data: list[Any]
 
 
-_points = TypeAdapter(list[Point])
-_point = TypeAdapter(Point)
+# What pydantic would build of models is written down here, because building them costs a fifth of a cold start:
+# docs/decisions/2026-11-23-validators-without-models.md
+_name = core_schema.str_schema(strict=True, min_length=1, max_length=MAX_NAME)
+_dimensions = core_schema.dict_schema(
+    keys_schema=_name,
+    values_schema=core_schema.str_schema(strict=True, max_length=MAX_DIMENSION_VALUE),
+    max_length=MAX_DIMENSIONS,
+)
+POINT_FIELDS = {
+    "timestamp": core_schema.typed_dict_field(core_schema.no_info_plain_validator_function(parse_hour)),
+    "metric_name": core_schema.typed_dict_field(_name),
+    "metric_value": core_schema.typed_dict_field(core_schema.no_info_plain_validator_function(parse_value)),
+    "custom_dimensions": core_schema.typed_dict_field(core_schema.nullable_schema(_dimensions), required=False),
+}
+ENVELOPE_FIELDS = {
+    "data_stream_token": core_schema.typed_dict_field(_name),
+    "metric_agg_func": core_schema.typed_dict_field(core_schema.literal_schema(list(get_args(AggFunc)))),
+    "data": core_schema.typed_dict_field(core_schema.list_schema(min_length=1, max_length=MAX_POINTS)),
+}
+_points = SchemaValidator(core_schema.list_schema(core_schema.typed_dict_schema(POINT_FIELDS, extra_behavior="forbid")))
+_envelope = SchemaValidator(core_schema.typed_dict_schema(ENVELOPE_FIELDS, extra_behavior="forbid"))
 
 
 @dataclass(slots=True)
@@ -152,12 +155,12 @@ def parse(body: bytes) -> Ingest:
     total = 0
     envelope: Envelope | None = None
     try:
-        envelope = Envelope.model_validate(document)
+        envelope = _envelope.validate_python(document)
     except ValidationError as exc:
         total = exc.error_count()
         errors = _field_errors(exc)
-    data = envelope.data if envelope else _points_anyway(document)
-    agg_func: AggFunc = envelope.metric_agg_func if envelope else "Sum"
+    data = envelope["data"] if envelope else _points_anyway(document)
+    agg_func: AggFunc = envelope["metric_agg_func"] if envelope else "Sum"
 
     series: dict[object, Series] = {}
     repeated = False
@@ -177,7 +180,7 @@ def parse(body: bytes) -> Ingest:
         errors += duplicates
     if errors or envelope is None:
         raise InvalidPayload(sorted(errors, key=_position), total)
-    return Ingest(envelope.data_stream_token, envelope.metric_agg_func, list(series.values()), len(data))
+    return Ingest(envelope["data_stream_token"], agg_func, list(series.values()), len(data))
 
 
 def invalid_body(reason: str) -> InvalidPayload:
@@ -217,7 +220,7 @@ def _duplicates(data: list[Any]) -> Iterator[FieldError]:
     first: dict[object, int] = {}
     for index, raw in enumerate(data):
         try:
-            point = _point.validate_python(raw)
+            (point,) = _points.validate_python([raw])
         except ValidationError:
             continue
         dimensions = point.get("custom_dimensions") or {}
@@ -276,7 +279,7 @@ def _field_error(error: ErrorDetails, first_index: int) -> FieldError:  # noqa: 
             code, detail = "wrong_type", f"{_named(field_name)} must be a string, not {_kind(given)}"
         case "list_type":
             code, detail = "wrong_type", f"{_named(field_name)} must be an array, not {_kind(given)}"
-        case "dict_type" | "model_type":
+        case "dict_type":
             code, detail = "wrong_type", f"{_named(field_name)} must be an object, not {_kind(given)}"
         case "string_too_short":
             what = "a dimension's key" if is_dimension_key else field_name
@@ -299,7 +302,7 @@ def _field_error(error: ErrorDetails, first_index: int) -> FieldError:  # noqa: 
 
 
 def _unknown_field(name: str, *, in_point: bool) -> str:
-    known = list(Point.__annotations__ if in_point else Envelope.model_fields)
+    known = list(POINT_FIELDS if in_point else ENVELOPE_FIELDS)
     close = get_close_matches(name, known, n=1, cutoff=0.53) if len(name) <= _LONGEST_NEAR_MISS else []
     hint = f": did you mean {close[0]}?" if close else f"; the fields here are {', '.join(known)}"
     return f"{_show(name)} is not a field{hint}"
