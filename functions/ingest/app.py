@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import gc
 import json
 import os
@@ -93,7 +92,7 @@ def body_of(event: APIGatewayProxyEvent) -> bytes:
         return text.encode(errors="surrogatepass")
     try:
         return base64.b64decode(text)
-    except binascii.Error as exc:
+    except ValueError as exc:
         raise invalid_body("is not valid base64") from exc
 
 

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unitstream.identity import record_id
@@ -97,6 +97,7 @@ close_text = st.text(alphabet='ab=,"\\[]:{} \n', max_size=4)
 close_series = st.tuples(close_text, st.sampled_from(["Sum", "Average"]), st.dictionaries(close_text, close_text))
 
 
+@settings(max_examples=50)
 @given(st.lists(series | close_series, unique_by=repr))
 def test_different_series_have_different_ids(
     different: list[tuple[str, str, dict[str, str]]],

@@ -18,7 +18,7 @@ from unitstream.problems import MAX_REPORTED_ERRORS, FieldError, InvalidPayload,
 from unitstream.timestamps import Hour, parse_hour
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from pydantic_core import ErrorDetails
 
@@ -28,6 +28,8 @@ AggFunc = Literal["Sum", "Average", "Maximum", "Minimum"]
 MAX_BODY_BYTES = 6 * 1024 * 1024
 MAX_POINTS = MAX_BODY_BYTES // len('{"timestamp":0,"metric_name":"a","metric_value":0},')
 MAX_DIMENSIONS = 10
+# Of any object. More than there are, so that a few wrong ones are reported one by one.
+MAX_FIELDS = 20
 MAX_NAME = 255
 MAX_DIMENSION_VALUE = 1_024
 # What DynamoDB's numbers hold.
@@ -98,24 +100,50 @@ class Envelope(TypedDict):
 # What pydantic would build of models is written down here, because building them costs a fifth of a cold start:
 # docs/decisions/2026-11-23-validators-without-models.md
 _name = core_schema.str_schema(strict=True, min_length=1, max_length=MAX_NAME)
-_dimensions = core_schema.dict_schema(
-    keys_schema=_name,
-    values_schema=core_schema.str_schema(strict=True, max_length=MAX_DIMENSION_VALUE),
-    max_length=MAX_DIMENSIONS,
-)
+
+
+def _at_most(members: int, error: PydanticCustomError) -> Callable[[Any], Any]:
+    """Refuse an object with more members before each of them becomes an error of its own: there may be a million."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > members:
+            raise error
+        return value
+
+    return check
+
+
+def _object(fields: dict[str, core_schema.TypedDictField]) -> core_schema.CoreSchema:
+    names = ", ".join(fields)
+    too_many = PydanticCustomError(
+        "too_many_fields", "has too many fields; those known here are {names}", {"names": names}
+    )
+    return core_schema.no_info_before_validator_function(
+        _at_most(MAX_FIELDS, too_many), core_schema.typed_dict_schema(fields, extra_behavior="forbid")
+    )
+
+
 POINT_FIELDS = {
     "timestamp": core_schema.typed_dict_field(core_schema.no_info_plain_validator_function(parse_hour)),
     "metric_name": core_schema.typed_dict_field(_name),
     "metric_value": core_schema.typed_dict_field(core_schema.no_info_plain_validator_function(parse_value)),
-    "custom_dimensions": core_schema.typed_dict_field(core_schema.nullable_schema(_dimensions), required=False),
+    "custom_dimensions": core_schema.typed_dict_field(
+        core_schema.nullable_schema(
+            core_schema.no_info_before_validator_function(
+                _at_most(MAX_DIMENSIONS, PydanticCustomError("too_many_dimensions", "holds more than 10 dimensions")),
+                core_schema.dict_schema(_name, core_schema.str_schema(strict=True, max_length=MAX_DIMENSION_VALUE)),
+            )
+        ),
+        required=False,
+    ),
 }
 ENVELOPE_FIELDS = {
     "data_stream_token": core_schema.typed_dict_field(_name),
     "metric_agg_func": core_schema.typed_dict_field(core_schema.literal_schema(list(get_args(AggFunc)))),
     "data": core_schema.typed_dict_field(core_schema.list_schema(min_length=1, max_length=MAX_POINTS)),
 }
-_points = SchemaValidator(core_schema.list_schema(core_schema.typed_dict_schema(POINT_FIELDS, extra_behavior="forbid")))
-_envelope = SchemaValidator(core_schema.typed_dict_schema(ENVELOPE_FIELDS, extra_behavior="forbid"))
+_points = SchemaValidator(core_schema.list_schema(_object(POINT_FIELDS)))
+_envelope = SchemaValidator(_object(ENVELOPE_FIELDS))
 
 
 @dataclass(slots=True)
@@ -289,11 +317,10 @@ def _field_error(error: ErrorDetails, first_index: int) -> FieldError:  # noqa: 
             detail = f"{what} must have at most {context['max_length']:,} characters, and has {len(given):,}"
         case "too_short":
             code, detail = "empty", "data must hold at least one point"
-        case "too_long" if field_name == "data":
-            code, detail = "too_many_points", f"data must hold at most {MAX_POINTS:,} points: split the request"
         case "too_long":
-            code = "too_many_dimensions"
-            detail = f"{field_name} must hold at most {MAX_DIMENSIONS} dimensions, and holds {len(given)}"
+            code, detail = "too_many_points", f"data must hold at most {MAX_POINTS:,} points: split the request"
+        case "too_many_dimensions":
+            detail = f"{field_name} must hold at most {MAX_DIMENSIONS} dimensions, and holds {len(given):,}"
         case _:
             detail = f"{_named(field_name)} {error['msg']}"
     if path and len(field_name) > MAX_NAME:

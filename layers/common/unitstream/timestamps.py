@@ -22,7 +22,7 @@ _LARGEST_EPOCH_SECONDS = 20_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DATETIME = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
-    r"(?:[Tt ](?P<hour_minute>(?:[01][0-9]|2[0-3]):[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]{1,9}))?)?"
+    r"(?:[Tt ](?P<hour_minute>(?:[01][0-9]|2[0-3]):[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]+))?)?"
     r" ?(?P<offset>[Zz]|[+-][0-9]{2}(?::?[0-5][0-9])?)?)?"
 )
 _COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})")
@@ -76,7 +76,7 @@ def _read_text(text: str) -> tuple[datetime, str]:
         moment = local.astimezone(UTC)
     except OverflowError as exc:
         raise _out_of_range(read_as) from exc
-    if int(match["fraction"] or 0):
+    if (match["fraction"] or "").strip("0"):
         moment += timedelta(microseconds=1)
     return moment, read_as
 
@@ -109,7 +109,11 @@ def _read_number(number: float) -> tuple[datetime, str]:
 
 
 def _show(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%S") + (" and a fraction" if moment.microsecond else "") + " UTC"
+    return (
+        moment.isoformat(" ", "seconds")[: len("YYYY-MM-DD HH:MM:SS")]
+        + (" and a fraction" if moment.microsecond else "")
+        + " UTC"
+    )
 
 
 def _invalid(reason: str) -> PydanticCustomError:
