@@ -9,6 +9,7 @@ import os
 import re
 import time
 import traceback
+from collections import Counter
 from dataclasses import asdict
 from functools import cache
 from http import HTTPStatus
@@ -23,13 +24,15 @@ from botocore.exceptions import ClientError
 from unitstream.dynamodb import LONGEST_CALL, create_client
 from unitstream.payload import MAX_BODY_BYTES, invalid_body, parse
 from unitstream.problems import InvalidParameter, InvalidPayload, OutOfTime, StreamNotFound
-from unitstream.store import MetricsTable, Origin
+from unitstream.store import Effort, MetricsTable, Origin
 from unitstream.streams import StreamsTable
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler.exceptions import NotFoundError
     from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
     from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from unitstream.days import Counts
 
 # What is left for a call that starts right before the deadline, and for the answer.
 RESERVED_SECONDS = LONGEST_CALL + 0.5
@@ -63,15 +66,31 @@ def ingest() -> Response[str]:
     stream = streams_table.find(request.data_stream_token, deadline)
     logger.append_keys(stream_id=stream.stream_id)
     origin = Origin(stream.stream_id, request.metric_agg_func, event.request_context.request_time_epoch)
-    counts, rounds = metrics_table.save(request, origin, deadline, dry_run=dry_run)
+    effort = Effort()
+    try:
+        counts = metrics_table.save(request, origin, deadline, effort, dry_run=dry_run)
+    finally:
+        count_effort(effort)
     points = {"received": request.received} | asdict(counts)
-    logger.info("dry run" if dry_run else "saved", extra={"points": points, "rounds": rounds})
-    metrics.add_metric("Rounds", MetricUnit.Count, rounds)
+    logger.info("dry run" if dry_run else "saved", extra={"points": points, "rounds": effort.rounds})
     if dry_run:
         return Response(HTTPStatus.OK, content_types.APPLICATION_JSON, json.dumps(points))
+    count_points(counts)
+    return Response(HTTPStatus.CREATED, content_types.APPLICATION_JSON, json.dumps(points))
+
+
+def count_points(counts: Counts) -> None:
     for outcome, count in asdict(counts).items():
         metrics.add_metric(f"Points{outcome.capitalize()}", MetricUnit.Count, count)
-    return Response(HTTPStatus.CREATED, content_types.APPLICATION_JSON, json.dumps(points))
+
+
+def count_effort(effort: Effort) -> None:
+    metrics.add_metric("Rounds", MetricUnit.Count, effort.rounds)
+    metrics.add_metric("LostRaces", MetricUnit.Count, effort.lost_races)
+    metrics.add_metric("Throttles", MetricUnit.Count, effort.throttles)
+    metrics.add_metric("ReadTime", MetricUnit.Milliseconds, effort.read_time * 1000)
+    metrics.add_metric("MergeTime", MetricUnit.Milliseconds, effort.merge_time * 1000)
+    metrics.add_metric("WriteTime", MetricUnit.Milliseconds, effort.write_time * 1000)
 
 
 def dry_run_of(event: APIGatewayProxyEvent) -> bool:
@@ -116,6 +135,9 @@ def body_too_large(size: int) -> Response[str]:
 
 @app.exception_handler(InvalidPayload)
 def invalid_payload(exc: InvalidPayload) -> Response[str]:
+    metrics.add_metric("ValidationErrors", MetricUnit.Count, exc.total)
+    for code, count in Counter(error.code for error in exc.errors).items():
+        metrics.add_metric(f"Invalid_{code}", MetricUnit.Count, count)
     shown = "" if exc.total == len(exc.errors) else f" The first {len(exc.errors)} are listed."
     return problem(
         HTTPStatus.BAD_REQUEST,
@@ -158,6 +180,7 @@ def route_not_found(_: NotFoundError) -> Response[str]:
 def out_of_time(exc: OutOfTime) -> Response[str]:
     saved = asdict(exc.saved)
     logger.warning("out of time", extra={"points": saved})
+    count_points(exc.saved)
     return problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "out-of-time",

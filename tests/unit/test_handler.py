@@ -21,7 +21,7 @@ import app
 from unitstream.days import Counts
 from unitstream.payload import MAX_BODY_BYTES
 from unitstream.problems import OutOfTime
-from unitstream.store import MetricsTable, Origin, Saved
+from unitstream.store import Effort, MetricsTable, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,11 +116,12 @@ def saves(monkeypatch: pytest.MonkeyPatch, outcome: Counts | Exception) -> list[
     """Let saving have `outcome`. Returns the origin of each call, and whether it was a dry run."""
     calls = []
 
-    def save(_: MetricsTable, __: object, origin: Origin, ___: float, *, dry_run: bool) -> Saved:
+    def save(_: MetricsTable, __: object, origin: Origin, ___: float, effort: Effort, *, dry_run: bool) -> Counts:
         calls.append((origin, dry_run))
         if isinstance(outcome, Exception):
             raise outcome
-        return Saved(outcome, rounds=1)
+        effort.rounds = 1
+        return outcome
 
     monkeypatch.setattr(MetricsTable, "save", save)
     return calls

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict, get_args
 from pydantic_core import PydanticCustomError, SchemaValidator, ValidationError, core_schema, from_json
 
 from unitstream.identity import record_id
+from unitstream.json_keys import repeated_keys
 from unitstream.problems import MAX_REPORTED_ERRORS, FieldError, InvalidPayload, pointer
 from unitstream.timestamps import Hour, parse_hour
 
@@ -172,8 +173,9 @@ def parse(body: bytes) -> Ingest:
     Raises `InvalidPayload` with every error there is, in the order of the document.
     """
     try:
+        text = body.decode()
         # Not `model_validate_json`: docs/decisions/2026-11-23-points-are-validated-in-slices.md
-        document = from_json(body.decode())
+        document = from_json(text)
     except UnicodeDecodeError as exc:
         raise invalid_body(f"is not valid UTF-8 at byte {exc.start:,}") from exc
     except ValueError as exc:
@@ -206,9 +208,32 @@ def parse(body: bytes) -> Ingest:
         duplicates = list(_duplicates(data))
         total += len(duplicates)
         errors += duplicates
+    # Not in a flood: looking takes memory for each key.
+    if not any(error.code.startswith("too_many_") for error in errors) and (
+        total or not _keys_are_unique(text, document)
+    ):
+        repetitions = list(repeated_keys(text))
+        total += len(repetitions)
+        errors += repetitions
     if errors or envelope is None:
         raise InvalidPayload(sorted(errors, key=_position), total)
     return Ingest(envelope["data_stream_token"], agg_func, list(series.values()), len(data))
+
+
+def _keys_are_unique(text: str, document: dict[str, Any]) -> bool:
+    """Whether no object in `text`, a valid request that was parsed to `document`, has a key twice.
+
+    Parsing keeps the last of them and says nothing. Each string of a JSON text, key or value, has two quotation marks,
+    and those of a key that was dropped are missing from `document`. A mark may be escaped, so with a backslash: False.
+    """
+    if "\\" in text:
+        return False
+    strings = len(document) + len(("data_stream_token", "metric_agg_func"))
+    for point in document["data"]:
+        strings += len(point) + 1 + isinstance(point["timestamp"], str) + isinstance(point["metric_value"], str)
+        if dimensions := point.get("custom_dimensions"):
+            strings += 2 * len(dimensions)
+    return text.count('"') == 2 * strings
 
 
 def invalid_body(reason: str) -> InvalidPayload:

@@ -13,6 +13,7 @@ missing from it.
 from __future__ import annotations
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -42,15 +43,8 @@ REMEMBERED_CATALOGUE_KEYS = 100_000
 
 # A statement's error codes after which the day is read and merged again: it lost a race, or DynamoDB was too busy.
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchStatementError.html
-_PASSING = {
-    "ConditionalCheckFailed",
-    "DuplicateItem",
-    "InternalServerError",
-    "ProvisionedThroughputExceeded",
-    "RequestLimitExceeded",
-    "ThrottlingError",
-    "TransactionConflict",
-}
+_LOST_RACE = {"ConditionalCheckFailed", "DuplicateItem", "TransactionConflict"}
+_BUSY = {"InternalServerError", "ProvisionedThroughputExceeded", "RequestLimitExceeded", "ThrottlingError"}
 
 
 class Key(NamedTuple):
@@ -107,11 +101,26 @@ class Origin(NamedTuple):
     received_at: int
 
 
-class Saved(NamedTuple):
-    """What became of the points, and how many rounds of reading and writing it took: one, where no race was lost."""
+@dataclass(slots=True)
+class Effort:
+    """What saving took. Times are in seconds, added up over the batches that are saved side by side."""
 
-    counts: Counts
-    rounds: int
+    # Of reading, merging and writing: one, where no race was lost and nothing was throttled.
+    rounds: int = 0
+    lost_races: int = 0
+    throttles: int = 0
+    read_time: float = 0.0
+    merge_time: float = 0.0
+    write_time: float = 0.0
+
+    def add(self, other: Effort) -> None:
+        """Add the effort of a batch that was saved beside this one."""
+        self.rounds = max(self.rounds, other.rounds)
+        self.lost_races += other.lost_races
+        self.throttles += other.throttles
+        self.read_time += other.read_time
+        self.merge_time += other.merge_time
+        self.write_time += other.write_time
 
 
 class MetricsTable:
@@ -122,8 +131,10 @@ class MetricsTable:
         self._table_name = table_name
         self._catalogued: set[Key] = set()
 
-    def save(self, ingest: Ingest, origin: Origin, deadline: float, *, dry_run: bool = False) -> Saved:
+    def save(self, ingest: Ingest, origin: Origin, deadline: float, effort: Effort, *, dry_run: bool = False) -> Counts:
         """Merge the points of `ingest` into the table, or with `dry_run` only say what that would do.
+
+        Tells in `effort` what it took, whatever the end.
 
         Raises `OutOfTime`, with the counts so far, when that is not done at `deadline` (monotonic clock). A call that
         is under way then may take `dynamodb.LONGEST_CALL` longer.
@@ -134,34 +145,41 @@ class MetricsTable:
             for day, hours in series.days.items()
         ]
 
-        def save_batch(batch: list[_Day]) -> Saved:
-            saved, rounds = Counts(), 0
+        def save_batch(batch: list[_Day]) -> tuple[Counts, Effort]:
+            saved, spent = Counts(), Effort()
             for _ in paced(deadline):
-                counts, batch = self._save_once(batch, origin, again=rounds > 0, dry_run=dry_run)
+                counts, batch = self._save_once(batch, origin, spent, dry_run=dry_run)
                 saved += counts
-                rounds += 1
                 if not batch:
                     break
-            return Saved(saved, rounds)
+            return saved, spent
 
         if len(days) <= KEYS_PER_READ:
             parts = [save_batch(days)]
         else:
             with ThreadPoolExecutor(CONNECTIONS) as pool:
                 parts = list(pool.map(save_batch, _batches(days, KEYS_PER_READ)))
-        counts = sum((part.counts for part in parts), Counts())
-        if counts.total < ingest.received:
-            raise OutOfTime(counts)
-        return Saved(counts, max(part.rounds for part in parts))
+        for _, spent in parts:
+            effort.add(spent)
+        saved = sum((counts for counts, _ in parts), Counts())
+        if saved.total < ingest.received:
+            raise OutOfTime(saved)
+        return saved
 
-    def _save_once(self, days: list[_Day], origin: Origin, *, again: bool, dry_run: bool) -> tuple[Counts, list[_Day]]:
+    def _save_once(
+        self, days: list[_Day], origin: Origin, effort: Effort, *, dry_run: bool
+    ) -> tuple[Counts, list[_Day]]:
         """Read, merge and write `days` once. Returns the counts of those that are settled, and the days that are not.
 
         The first time, a read may be stale at half the price: a stale day only loses the race.
         """
+        started = time.perf_counter()
+        again = effort.rounds > 0
         attributes = ["pk", "sk", "rev"]
         attributes += [f"{kind}{hour:02}" for hour in {hour for day in days for hour in day.hours} for kind in "vt"]
         stored, unread = self._read([day.key for day in days], attributes, consistent=again)
+
+        read = time.perf_counter()
         saved = Counts()
         unsettled = [day for day in days if day.key in unread]
         revision = os.urandom(8).hex()
@@ -180,17 +198,24 @@ class MetricsTable:
             day.attempts[revision] = counts
             writes.append((day, self._day_statement(day.key, winners, origin.received_at, item, revision)))
 
+        merged = time.perf_counter()
         new = {day.series.record_id: day.series for day, _ in writes if day.key not in stored}
         uncatalogued = self._catalogue(new.values(), origin, consistent=again)
         unsettled += [day for day, _ in writes if day.series.record_id in uncatalogued]
         writes = [(day, statement) for day, statement in writes if day.series.record_id not in uncatalogued]
-
         codes = self._execute([statement for _, statement in writes])
         for (day, _), code in zip(writes, codes, strict=True):
             if code:
                 unsettled.append(day)
             else:
                 saved += day.attempts[revision]
+
+        effort.rounds += 1
+        effort.lost_races += sum(code in _LOST_RACE for code in codes)
+        effort.throttles += len(unread) + len(uncatalogued) + sum(code in _BUSY for code in codes)
+        effort.read_time += read - started
+        effort.merge_time += merged - read
+        effort.write_time += time.perf_counter() - merged
         return saved, unsettled
 
     def _catalogue(self, new: Iterable[Series], origin: Origin, *, consistent: bool) -> set[str]:
@@ -280,7 +305,7 @@ class MetricsTable:
                 codes += ["InternalServerError"] * len(batch)
                 continue
             codes += [response.get("Error", {}).get("Code", "") for response in answer["Responses"]]
-        if refused := set(codes) - _PASSING - {""}:
+        if refused := set(codes) - _LOST_RACE - _BUSY - {""}:
             raise StatementRefused(", ".join(sorted(refused)))
         return codes
 
