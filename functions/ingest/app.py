@@ -58,6 +58,8 @@ def ingest() -> Response[str]:
     event = app.current_event
     deadline = time.monotonic() + app.lambda_context.get_remaining_time_in_millis() / 1000 - RESERVED_SECONDS
     dry_run = dry_run_of(event)
+    if event.headers.get("Content-Encoding", "identity").lower() != "identity":
+        return encoding_unsupported()
     body = body_of(event)
     if len(body) > MAX_BODY_BYTES:
         return body_too_large(len(body))
@@ -130,6 +132,15 @@ def body_too_large(size: int) -> Response[str]:
         "body-too-large",
         "Body too large",
         f"The body has {size:,} bytes, and {MAX_BODY_BYTES:,} are allowed: split the request.",
+    )
+
+
+def encoding_unsupported() -> Response[str]:
+    return problem(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "encoding-unsupported",
+        "Encoding not supported",
+        "The body must be plain JSON, without a Content-Encoding. Nothing was saved.",
     )
 
 
