@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
-import sys
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -26,22 +26,30 @@ SECRETS = (DEMO_TOKEN, "secret-api-key", "customer-acme", "secret-dimension", "9
 DIMENSIONS = {"secret-dimension": "customer-acme"}
 
 
-@pytest.fixture(autouse=True)
-def log_to_stdout(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001  # first
-    """The logger keeps the stdout of when the function was imported."""
+class Printed:
+    """What the function printed: log lines through the logger's handler, metrics on stdout."""
+
+    def __init__(self, log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
+        self.log = log
+        self.capsys = capsys
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.getvalue().splitlines()]
+
+    def metrics(self) -> dict[str, list[float]]:
+        """Return the metrics of the last request."""
+        document = json.loads(self.capsys.readouterr().out.splitlines()[-1])
+        (directive,) = document["_aws"]["CloudWatchMetrics"]
+        return {metric["Name"]: document[metric["Name"]] for metric in directive["Metrics"]}
+
+
+@pytest.fixture
+def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Printed:
+    log = io.StringIO()
     handler = app.logger.registered_handler
     assert isinstance(handler, logging.StreamHandler)
-    monkeypatch.setattr(handler, "stream", sys.stdout)
-
-
-def emitted(printed: str) -> tuple[list[dict[str, Any]], dict[str, list[float]]]:
-    """Return the log lines and the metrics in what the function printed."""
-    documents = [json.loads(line) for line in printed.splitlines()]
-    metrics: dict[str, list[float]] = {}
-    for document in documents:
-        for directive in document.get("_aws", {}).get("CloudWatchMetrics", []):
-            metrics |= {metric["Name"]: document[metric["Name"]] for metric in directive["Metrics"]}
-    return [document for document in documents if "_aws" not in document], metrics
+    monkeypatch.setattr(handler, "stream", log)
+    return Printed(log, capsys)
 
 
 def refuse_from(operation: str, code: str, *, call: int) -> None:
@@ -61,12 +69,11 @@ def event(*points: dict[str, Any], token: str = DEMO_TOKEN, received_at: int = N
     return proxy_event(request_body(list(points), token), received_at)
 
 
-def test_a_saved_request_is_one_log_line_and_its_metrics(invoke: Invoke, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_saved_request_is_one_log_line_and_its_metrics(invoke: Invoke, printed: Printed) -> None:
     """With the gateway's request ID as correlation ID, the stream and the counts."""
     invoke(event(point("2022-10-01 00:00:00", 1), received_at=NOW))
-    capsys.readouterr()
     invoke(event(point("2022-10-01 00:00:00", 2), point("2022-10-01 01:00:00", 3), received_at=NOW + 1))
-    (line,), metrics = emitted(capsys.readouterr().out)
+    line, metrics = printed.lines()[-1], printed.metrics()
     assert line["correlation_id"] == "99999999-8888-7777-6666-555555555555"
     assert line["stream_id"] == DEMO_STREAM_ID
     assert line["points"] == {"received": 2, "created": 1, "updated": 1, "unchanged": 0, "superseded": 0}
@@ -83,19 +90,19 @@ def test_a_saved_request_is_one_log_line_and_its_metrics(invoke: Invoke, capsys:
     assert all(metrics[name][0] > 0 for name in ("ReadTime", "MergeTime", "WriteTime"))
 
 
-def test_a_dry_run_counts_no_points(invoke: Invoke, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_counts_no_points(invoke: Invoke, printed: Printed) -> None:
     """Nothing was saved, so an alarm on missing data must not be calmed by it."""
     asked = {"queryStringParameters": {"dry_run": "true"}, "multiValueQueryStringParameters": {"dry_run": ["true"]}}
     invoke(event(point("2022-10-01", 1)) | asked)
-    _, metrics = emitted(capsys.readouterr().out)
+    metrics = printed.metrics()
     assert metrics["Status200"] == [1.0]
     assert not [name for name in metrics if name.startswith("Points")]
 
 
-def test_rejections_are_counted_by_code(invoke: Invoke, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rejections_are_counted_by_code(invoke: Invoke, printed: Printed) -> None:
     """So that a producer that began to send nonsense is seen, and what kind of nonsense."""
     invoke(event(point("2022-10-01 00:30:00", "x"), point("2022-10-01 00:30:00", 1)))
-    _, metrics = emitted(capsys.readouterr().out)
+    metrics = printed.metrics()
     assert metrics == {
         "Status400": [1.0],
         "ValidationErrors": [3.0],
@@ -105,18 +112,18 @@ def test_rejections_are_counted_by_code(invoke: Invoke, capsys: pytest.CaptureFi
 
 
 @pytest.mark.usefixtures("tables")
-def test_throttles_and_what_was_saved_are_counted_when_time_runs_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_throttles_and_what_was_saved_are_counted_when_time_runs_out(printed: Printed) -> None:
     """A 503 tells how many statements were throttled."""
     refuse_from("BatchExecuteStatement", "ThrottlingException", call=1)  # the catalogue goes through
     context = support.LambdaContext(timeout_seconds=app.RESERVED_SECONDS + 0.3)
     assert app.lambda_handler(event(point("2022-10-01", 1)), context)["statusCode"] == 503
-    _, metrics = emitted(capsys.readouterr().out)
+    metrics = printed.metrics()
     assert metrics["Status503"] == [1.0]
     assert metrics["PointsCreated"] == [0.0]
     assert metrics["Throttles"] == metrics["Rounds"]
 
 
-def test_no_secret_and_no_value_is_ever_printed(invoke: Invoke, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_secret_and_no_value_is_ever_printed(invoke: Invoke, printed: Printed) -> None:
     """Not when saving, rejecting, refusing or failing, with the log level DEBUG."""
     app.logger.setLevel(logging.DEBUG)
     secret = point("2022-10-01", 918273645, "orders", DIMENSIONS)
@@ -130,6 +137,6 @@ def test_no_secret_and_no_value_is_ever_printed(invoke: Invoke, capsys: pytest.C
         assert invoke(event(secret))["statusCode"] == 500
     finally:
         app.logger.setLevel(logging.INFO)
-    printed = capsys.readouterr()
-    assert "unforeseen error" in printed.out
-    assert [text for text in SECRETS if text in printed.out + printed.err] == []
+    said = printed.log.getvalue() + "".join(printed.capsys.readouterr())
+    assert "unforeseen error" in said
+    assert [text for text in SECRETS if text in said] == []
