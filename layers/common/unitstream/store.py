@@ -134,7 +134,7 @@ class MetricsTable:
     def save(self, ingest: Ingest, origin: Origin, deadline: float, effort: Effort, *, dry_run: bool = False) -> Counts:
         """Merge the points of `ingest` into the table, or with `dry_run` only say what that would do.
 
-        Tells in `effort` what it took, whatever the end.
+        Tells in `effort` what it took, also when time ran out.
 
         Raises `OutOfTime`, with the counts so far, when that is not done at `deadline` (monotonic clock). A call that
         is under way then may take `dynamodb.LONGEST_CALL` longer.
