@@ -1,6 +1,7 @@
 # The two commands: `make run` and `make test`. Everything they need is installed below .venv and .local.
 PYTHON ?= python3
 PORT ?= 4566
+MINUTES ?= 15
 
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -11,7 +12,7 @@ VENV := .venv/bin
 STACK_PYTHON := .local/ministack/bin/python
 SAM := .local/sam/bin/sam
 # requirements files are complete and hashed, so nothing is left to resolve
-INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement
+INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes --requirement
 export PYTHONPATH := layers/common
 export SAM_CLI_TELEMETRY := 0
 
@@ -51,6 +52,15 @@ integration: .venv/.installed dynamodb-local ## tests on DynamoDB Local
 .PHONY: e2e
 e2e: .venv/.installed .local/ministack/.installed .local/sam/.installed ## tests over HTTP on a local stack of their own
 	$(VENV)/pytest tests/e2e
+
+.PHONY: bench
+bench: .venv/.installed dynamodb-local ## measure CPU, cost and memory against plain boto3 (QUICK=1: within a minute)
+	@PYTHONPATH=layers/common:functions/ingest:local:tests \
+	  $(VENV)/python tests/benchmarks/bench.py $(if $(QUICK),--quick) $(if $(PROFILE),--profile)
+
+.PHONY: soak
+soak: .venv/.installed dynamodb-local ## a long run of requests with every fault (MINUTES=15, SEED= repeats one)
+	$(VENV)/python tests/soak.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 .PHONY: format
 format: .venv/.installed ## mend what ruff can mend

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import support
+from delivery import FaultProxy, Sandbox
 from stack import DEMO_STREAM_ID, DEMO_TOKEN
 from support import Tables
 
@@ -46,3 +47,48 @@ def tables(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tables]:
 def invoke(tables: Tables) -> Callable[[dict[str, Any]], dict[str, Any]]:  # noqa: ARG001  # sets the scene
     """Invoke the function with an event, as Lambda does."""
     return lambda event: app.lambda_handler(event, support.LambdaContext())
+
+
+@pytest.fixture(scope="session")
+def shared_tables(endpoint: str) -> Iterator[Tables]:
+    """Tables for tests that write to streams of their own."""
+    client = support.local_client(endpoint)
+    tables = Tables(client, "shared-streams", "shared-metrics")
+    support.create_table(client, "StreamsTable", tables.streams)
+    support.create_table(client, "MetricsTable", tables.metrics)
+    yield tables
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def running_proxy(endpoint: str) -> Iterator[FaultProxy]:
+    proxy = FaultProxy(endpoint)
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture
+def proxy(running_proxy: FaultProxy) -> Iterator[FaultProxy]:
+    """What stands between the sandboxes and DynamoDB Local, without a fault so far."""
+    running_proxy.plan()
+    yield running_proxy
+    running_proxy.plan()
+
+
+@pytest.fixture(scope="session")
+def sandboxes(shared_tables: Tables, running_proxy: FaultProxy) -> Iterator[Callable[[int], list[Sandbox]]]:
+    """So many sandboxes of the function, which stay warm from test to test."""
+    started: list[Sandbox] = []
+    environment = {
+        "AWS_ENDPOINT_URL": running_proxy.endpoint,
+        "STREAMS_TABLE": shared_tables.streams,
+        "METRICS_TABLE": shared_tables.metrics,
+    }
+
+    def start(count: int) -> list[Sandbox]:
+        started.extend(Sandbox(environment) for _ in range(count - len(started)))
+        return started[:count]
+
+    yield start
+    for sandbox in started:
+        sandbox.stop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
@@ -158,22 +157,6 @@ def test_a_warm_function_looks_a_stream_up_once_a_minute(
     app.tables.cache_clear()
     answer = invoke(proxy_event(request_body([point("2022-10-01", 1)], DEMO_TOKEN), NOW))
     assert answer["statusCode"] == 404
-
-
-def test_concurrent_requests_for_the_same_days_all_arrive(invoke: Invoke, tables: Tables) -> None:
-    """Eight producers that write different hours of the same days lose races, read again, and lose no point."""
-    days = [f"2022-10-{day:02}" for day in range(1, 29)]
-
-    def produce(hour: int) -> dict[str, int]:
-        return send(invoke, *(point(f"{day} {hour:02}:00:00", hour) for day in days), received_at=NOW + hour)
-
-    with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(produce, range(8)))
-    assert answers == [counts(28, created=28)] * 8
-    stored = support.stored_points(tables.client, tables.metrics)
-    assert {(day, hour): value for (_, day, hour), (_, value) in stored.items()} == {
-        (day, hour): hour for day in days for hour in range(8)
-    }
 
 
 def throttle(operation: str, answers: Iterator[int]) -> None:

@@ -45,6 +45,8 @@ REMEMBERED_CATALOGUE_KEYS = 100_000
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchStatementError.html
 _LOST_RACE = {"ConditionalCheckFailed", "DuplicateItem", "TransactionConflict"}
 _BUSY = {"InternalServerError", "ProvisionedThroughputExceeded", "RequestLimitExceeded", "ThrottlingError"}
+# Our own: the deadline was over before the statement's turn came.
+_NOT_SENT = "NotSent"
 
 
 class Key(NamedTuple):
@@ -101,6 +103,14 @@ class Origin(NamedTuple):
     received_at: int
 
 
+class _Task(NamedTuple):
+    """What all batches of a request have in common."""
+
+    origin: Origin
+    deadline: float
+    dry_run: bool
+
+
 @dataclass(slots=True)
 class Effort:
     """What saving took. Times are in seconds, added up over the batches that are saved side by side."""
@@ -145,10 +155,12 @@ class MetricsTable:
             for day, hours in series.days.items()
         ]
 
+        task = _Task(origin, deadline, dry_run)
+
         def save_batch(batch: list[_Day]) -> tuple[Counts, Effort]:
             saved, spent = Counts(), Effort()
             for _ in paced(deadline):
-                counts, batch = self._save_once(batch, origin, spent, dry_run=dry_run)
+                counts, batch = self._save_once(batch, task, spent)
                 saved += counts
                 if not batch:
                     break
@@ -166,18 +178,17 @@ class MetricsTable:
             raise OutOfTime(saved)
         return saved
 
-    def _save_once(
-        self, days: list[_Day], origin: Origin, effort: Effort, *, dry_run: bool
-    ) -> tuple[Counts, list[_Day]]:
+    def _save_once(self, days: list[_Day], task: _Task, effort: Effort) -> tuple[Counts, list[_Day]]:
         """Read, merge and write `days` once. Returns the counts of those that are settled, and the days that are not.
 
         The first time, a read may be stale at half the price: a stale day only loses the race.
         """
         started = time.perf_counter()
+        received_at = task.origin.received_at
         again = effort.rounds > 0
         attributes = ["pk", "sk", "rev"]
         attributes += [f"{kind}{hour:02}" for hour in {hour for day in days for hour in day.hours} for kind in "vt"]
-        stored, unread = self._read([day.key for day in days], attributes, consistent=again)
+        stored, unread = self._read([day.key for day in days], attributes, task.deadline, consistent=again)
 
         read = time.perf_counter()
         saved = Counts()
@@ -191,19 +202,19 @@ class MetricsTable:
             if item and (own := day.attempts.get(item["rev"]["S"])):
                 saved += own
                 continue
-            winners, counts = merge(_versions(item, day.hours), day.hours, origin.received_at)
-            if dry_run or not winners:
+            winners, counts = merge(_versions(item, day.hours), day.hours, received_at)
+            if task.dry_run or not winners:
                 saved += counts
                 continue
             day.attempts[revision] = counts
-            writes.append((day, self._day_statement(day.key, winners, origin.received_at, item, revision)))
+            writes.append((day, self._day_statement(day.key, winners, received_at, item, revision)))
 
         merged = time.perf_counter()
         new = {day.series.record_id: day.series for day, _ in writes if day.key not in stored}
-        uncatalogued = self._catalogue(new.values(), origin, consistent=again)
+        uncatalogued = self._catalogue(new.values(), task, consistent=again)
         unsettled += [day for day, _ in writes if day.series.record_id in uncatalogued]
         writes = [(day, statement) for day, statement in writes if day.series.record_id not in uncatalogued]
-        codes = self._execute([statement for _, statement in writes])
+        codes = self._execute([statement for _, statement in writes], task.deadline)
         for (day, _), code in zip(writes, codes, strict=True):
             if code:
                 unsettled.append(day)
@@ -218,8 +229,9 @@ class MetricsTable:
         effort.write_time += time.perf_counter() - merged
         return saved, unsettled
 
-    def _catalogue(self, new: Iterable[Series], origin: Origin, *, consistent: bool) -> set[str]:
+    def _catalogue(self, new: Iterable[Series], task: _Task, *, consistent: bool) -> set[str]:
         """See to it that the catalogue has the `new` series and their metrics. Returns the record IDs it failed for."""
+        origin = task.origin
         wanted: dict[Key, Item] = {}
         keys: dict[str, tuple[Key, Key]] = {}
         for series in new:
@@ -233,9 +245,9 @@ class MetricsTable:
                 wanted[one] = described | {"dimensions": {"M": {k: {"S": v} for k, v in series.dimensions.items()}}}
         if not wanted:
             return set()
-        found, unread = self._read(list(wanted), ["pk", "sk"], consistent=consistent)
+        found, unread = self._read(list(wanted), ["pk", "sk"], task.deadline, consistent=consistent)
         missing = [key for key in wanted if key not in found and key not in unread]
-        codes = self._execute([self._insert(key, wanted[key]) for key in missing])
+        codes = self._execute([self._insert(key, wanted[key]) for key in missing], task.deadline)
         # Somebody else's insert says the same thing: an item's key tells all that it holds.
         failed = unread | {key for key, code in zip(missing, codes, strict=True) if code not in {"", "DuplicateItem"}}
         if len(self._catalogued) + len(wanted) > REMEMBERED_CATALOGUE_KEYS:
@@ -264,12 +276,15 @@ class MetricsTable:
         return {"Statement": _insert_text(self._table_name, tuple(item)), "Parameters": list(item.values())}
 
     def _read(
-        self, keys: Sequence[Key], attributes: Sequence[str], *, consistent: bool
+        self, keys: Sequence[Key], attributes: Sequence[str], deadline: float, *, consistent: bool
     ) -> tuple[dict[Key, Item], set[Key]]:
         """Return the items that there are under `keys`, and the keys that could not be read this time."""
         found: dict[Key, Item] = {}
         unread: set[Key] = set()
         for batch in _batches(keys, KEYS_PER_READ):
+            if time.monotonic() >= deadline:
+                unread.update(batch)
+                continue
             try:
                 answer = self._client.batch_get_item(
                     RequestItems={
@@ -290,13 +305,16 @@ class MetricsTable:
                 unread.update(Key.from_item(item) for item in left["Keys"])
         return found, unread
 
-    def _execute(self, statements: Sequence[BatchStatementRequestTypeDef]) -> list[str]:
+    def _execute(self, statements: Sequence[BatchStatementRequestTypeDef], deadline: float) -> list[str]:
         """Execute `statements`, each by itself. Returns their error codes, empty where it worked.
 
         Raises `StatementRefused` for an error that is there to stay.
         """
         codes: list[str] = []
         for batch in _batches(statements, STATEMENTS_PER_WRITE):
+            if time.monotonic() >= deadline:
+                codes += [_NOT_SENT] * len(batch)
+                continue
             try:
                 answer = self._client.batch_execute_statement(Statements=batch)
             except CALL_ERRORS as exc:
@@ -305,7 +323,7 @@ class MetricsTable:
                 codes += ["InternalServerError"] * len(batch)
                 continue
             codes += [response.get("Error", {}).get("Code", "") for response in answer["Responses"]]
-        if refused := set(codes) - _LOST_RACE - _BUSY - {""}:
+        if refused := set(codes) - _LOST_RACE - _BUSY - {_NOT_SENT, ""}:
             raise StatementRefused(", ".join(sorted(refused)))
         return codes
 
