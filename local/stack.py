@@ -36,7 +36,7 @@ STACK_NAME = "unitstream-local"
 REGION = "us-east-1"
 STAGE = "v1"
 # Known to everybody, so it exists in the local stack only: the events in events/ carry it.
-DEMO_TOKEN = "ds_local-demo-stream-0000000000000000000000000"  # noqa: S105
+DEMO_TOKEN = "ds_local-demo-stream-0000000000000000000000000"  # noqa: S105  # it opens nothing
 DEMO_STREAM_ID = "demo"
 STARTS_WITHIN_SECONDS = 60
 STOPS_WITHIN_SECONDS = 10

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,5 +57,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     assert process.returncode == 0
     assert "Stopped." in log.read_text()
     assert not ready.exists()
-    left = subprocess.run(["pgrep", "-f", str(home)], capture_output=True, text=True, check=False)  # noqa: S607
-    assert not left.stdout, "Ctrl-C must leave no process behind"
+    assert not commands_with(str(home)), "Ctrl-C must leave no process behind"
+
+
+def commands_with(text: str) -> list[bytes]:
+    """Return the command lines of this machine's processes that contain `text`; none where there is no /proc."""
+    commands = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            commands.append(path.read_bytes())
+    return [command for command in commands if text.encode() in command]
