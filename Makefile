@@ -29,13 +29,14 @@ replay: .local/ministack/.installed ## send every event of events/ to the runnin
 	@$(STACK_PYTHON) local/replay.py
 
 .PHONY: test
-test: lint types unit integration e2e ## everything that CI checks
+test: lint types unit integration runtime e2e ## everything that CI checks
 
 .PHONY: lint
-lint: .venv/.installed .local/sam/.installed ## lint and format, of code and template
+lint: .venv/.installed .local/sam/.installed .local/checkov/.installed ## lint and format, of code and template
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
 	$(SAM) validate --lint --region us-east-1
+	.local/checkov/bin/checkov --framework cloudformation --file template.yaml --skip-download --quiet --compact
 
 .PHONY: types
 types: .venv/.installed ## strict types
@@ -49,9 +50,21 @@ unit: .venv/.installed ## tests without a server
 integration: .venv/.installed dynamodb-local ## tests on DynamoDB Local
 	$(VENV)/pytest tests/integration
 
+# Which interpreter stands for Lambda's is found out only here: it takes a moment.
+.PHONY: runtime
+runtime: .venv/.installed .local/sam/.installed dynamodb-local ## tests of what `sam build` makes, in Lambda's runtime (RUNTIME_PYTHON= names its interpreter)
+	@python=$(or $(RUNTIME_PYTHON),$$($(PYTHON) local/find_python.py)); \
+	version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	$(MAKE) PYTHON=$$python .local/runtime-$$version/.installed; \
+	RUNTIME_ENVIRONMENT=.local/runtime-$$version $(VENV)/pytest tests/runtime
+
 .PHONY: e2e
 e2e: .venv/.installed .local/ministack/.installed .local/sam/.installed ## tests over HTTP on a local stack of their own
 	$(VENV)/pytest tests/e2e
+
+.PHONY: openapi
+openapi: .venv/.installed ## write openapi.json anew from the validators, the routes and events/
+	@PYTHONPATH=layers/common:functions/ingest $(VENV)/python local/openapi.py
 
 .PHONY: bench
 bench: .venv/.installed dynamodb-local ## measure CPU, cost and memory against plain boto3 (QUICK=1: within a minute)
@@ -71,7 +84,7 @@ format: .venv/.installed ## mend what ruff can mend
 lock: .venv/.installed ## pin the dependencies anew
 	$(PYTHON) -m venv .local/uv
 	.local/uv/bin/python -m pip install --quiet uv
-	for name in layer ministack sam dev; do \
+	for name in layer ministack sam runtime checkov dev; do \
 	  target=requirements/$$name.txt; \
 	  constraint=(); \
 	  [ $$name = layer ] && target=layers/common/requirements.txt; \
@@ -102,6 +115,13 @@ endef
 
 .local/sam/.installed: requirements/sam.txt
 	$(call environment,.local/sam,$<)
+
+.local/checkov/.installed: requirements/checkov.txt
+	$(call environment,.local/checkov,$<)
+
+# One for each version of Python that stands for Lambda's.
+.local/runtime-%/.installed: requirements/runtime.txt
+	$(call environment,.local/runtime-$*,$<)
 
 # AWS's own emulator, as an npm package carries it. Without npm its tests are skipped, which CI does not allow.
 DYNAMODB_LOCAL := amplify-dynamodb-simulator-2.9.30

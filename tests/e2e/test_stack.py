@@ -126,3 +126,19 @@ def test_the_role_of_the_function_allows_what_it_does_and_no_more(stack: Stack) 
         with pytest.raises(ClientError) as refused:
             call()
         assert refused.value.response["Error"]["Code"] == "AccessDeniedException"
+
+
+def test_alarms_and_dashboard_look_at_this_stack(stack: Stack) -> None:
+    """By the names that its parts have after the deployment."""
+    resources = stack.client("cloudformation").describe_stack_resources(StackName=stack.name)["StackResources"]
+    names = {one["PhysicalResourceId"] for one in resources} | {stack.name}
+    cloudwatch = stack.client("cloudwatch")
+    alarms = cloudwatch.describe_alarms()["MetricAlarms"]
+    assert len(alarms) == sum(one["ResourceType"] == "AWS::CloudWatch::Alarm" for one in resources) > 0
+    for alarm in alarms:
+        assert {one["Value"] for one in alarm["Dimensions"]} <= names, alarm["AlarmName"]
+    dashboard = cloudwatch.get_dashboard(DashboardName=stack.outputs()["DashboardName"])
+    assert "${" not in dashboard["DashboardBody"]
+    for widget in json.loads(dashboard["DashboardBody"])["widgets"]:
+        lines = [metric for metric in widget["properties"]["metrics"] if isinstance(metric[0], str)]
+        assert all(metric[3] in names for metric in lines)

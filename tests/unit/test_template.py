@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
+import tomllib
+from http import HTTPStatus
 from typing import Any
 
 import pytest
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 from support import REPOSITORY
+
+from unitstream.days import Counts
 
 PROBLEM = "'application/problem+json'"
 
@@ -21,15 +26,59 @@ class NoManagedPolicies:
         return {}
 
 
-def expand(**parameters: object) -> dict[str, Any]:
-    """Return the CloudFormation template that SAM makes of template.yaml."""
-    template = yaml_parse((REPOSITORY / "template.yaml").read_text())
-    # What `sam package` replaces: only code that was uploaded can be expanded.
+def source() -> dict[str, Any]:
+    """Return template.yaml with what `sam package` replaces: only code that was uploaded can be expanded."""
+    template: dict[str, Any] = yaml_parse((REPOSITORY / "template.yaml").read_text())
     for resource in template["Resources"].values():
         for name in {"CodeUri", "ContentUri"} & resource["Properties"].keys():
             resource["Properties"][name] = "s3://bucket/key"
-    expanded: dict[str, Any] = transform(template, parameters, NoManagedPolicies())
+    return template
+
+
+def expand(template: dict[str, Any] | None = None, /, **parameters: object) -> dict[str, Any]:
+    """Return the CloudFormation template that SAM makes of template.yaml."""
+    expanded: dict[str, Any] = transform(template or source(), parameters, NoManagedPolicies())
     return expanded
+
+
+def deploy(**parameters: object) -> dict[str, Any]:
+    """Return the resources that CloudFormation makes with these parameters: its conditions are decided."""
+    template = expand(**parameters)
+    values = {name: one.get("Default") for name, one in template["Parameters"].items()} | parameters
+    conditions = {name: bool(decide(one, values)) for name, one in template["Conditions"].items()}
+
+    def resolve(value: Any) -> Any:
+        match value:
+            case {"Fn::If": [condition, then, otherwise]}:
+                return resolve(then if conditions[condition] else otherwise)
+            case {"Ref": str(name)} if name in values:
+                return values[name]
+            case dict():
+                resolved = {key: resolve(one) for key, one in value.items()}
+                return {key: one for key, one in resolved.items() if one != {"Ref": "AWS::NoValue"}}
+            case list():
+                return [resolve(one) for one in value]
+        return value
+
+    return {
+        name: resolve(one)
+        for name, one in template["Resources"].items()
+        if conditions.get(one.get("Condition", ""), True)
+    }
+
+
+def decide(value: Any, values: dict[str, Any]) -> Any:
+    """Return what a condition or a rule comes to. CloudFormation compares everything as text."""
+    match value:
+        case {"Ref": str(name)}:
+            return values[name]
+        case {"Fn::Equals": [one, other]}:
+            return str(decide(one, values)) == str(decide(other, values))
+        case {"Fn::Not": [one]}:
+            return not decide(one, values)
+        case {"Fn::Contains": [several, one]}:
+            return decide(one, values) in several
+    return value
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +92,32 @@ def resources(template: dict[str, Any]) -> dict[str, Any]:
     return of_template
 
 
+@pytest.fixture(scope="module")
+def deployed() -> dict[str, Any]:
+    """What is there when nobody sets a parameter."""
+    return deploy()
+
+
 def properties_of(resources: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
     """Return the properties of the resources of a type, by their names."""
     return {name: one["Properties"] for name, one in resources.items() if one["Type"] == kind}
+
+
+def texts(value: Any) -> list[str]:
+    """Return every text in a structure."""
+    match value:
+        case dict():
+            return [text for one in value.items() for part in one for text in texts(part)]
+        case list():
+            return [text for one in value for text in texts(one)]
+        case str():
+            return [value]
+    return []
+
+
+def substituted(text: str) -> str:
+    """Return what Fn::Sub makes of a text, with some value for each variable."""
+    return re.sub(r"\$\{[\w.:]+\}", "value", text)
 
 
 # --- API --------------------------------------------------------------------------------------------------------------
@@ -119,11 +191,15 @@ def test_every_route_needs_an_api_key(resources: dict[str, Any]) -> None:
 
 
 def test_the_route_of_the_contract_calls_the_ingest_function(resources: dict[str, Any]) -> None:
-    """POST /api/streams/ingest is there, and the function gets the whole request."""
+    """POST /api/streams/ingest is there, and the function's published version gets the whole request."""
     route = resources["Api"]["Properties"]["Body"]["paths"]["/api/streams/ingest"]["post"]
     integration = route["x-amazon-apigateway-integration"]
     assert integration["type"] == "aws_proxy"
-    assert "${IngestFunction.Arn}" in integration["uri"]["Fn::Sub"]
+    assert "/functions/${IngestFunctionAliaslive}/invocations" in integration["uri"]["Fn::Sub"]
+    alias = resources["IngestFunctionAliaslive"]["Properties"]
+    assert alias["FunctionName"] == {"Ref": "IngestFunction"}
+    (version,) = properties_of(resources, "AWS::Lambda::Version")
+    assert alias["FunctionVersion"] == {"Fn::GetAtt": [version, "Version"]}
 
 
 def test_the_usage_plan_takes_its_limits_from_parameters() -> None:
@@ -146,15 +222,166 @@ def test_the_usage_plan_limits_by_default(resources: dict[str, Any]) -> None:
     assert int(plan["Quota"]["Limit"]) > 0
 
 
+def test_all_keys_together_are_throttled_too(deployed: dict[str, Any]) -> None:
+    """Many keys, or one that leaked into many plans, cannot take the whole account's requests."""
+    (stage,) = properties_of(deploy(StageRateLimit=7, StageBurstLimit=8), "AWS::ApiGateway::Stage").values()
+    (setting,) = stage["MethodSettings"]
+    assert (setting["HttpMethod"], setting["ResourcePath"]) == ("*", "/*")
+    assert (setting["ThrottlingRateLimit"], setting["ThrottlingBurstLimit"]) == (7, 8)
+    (stage,) = properties_of(deployed, "AWS::ApiGateway::Stage").values()
+    assert all(stage["MethodSettings"][0][f"Throttling{kind}Limit"] > 0 for kind in ("Rate", "Burst"))
+
+
+# Neither the key's value nor anything that a client writes. `resourcePath` is the route's own text, not the request's.
+LOGGED = {
+    "error.responseType",
+    "httpMethod",
+    "identity.apiKeyId",
+    "identity.sourceIp",
+    "integration.latency",
+    "integration.status",
+    "requestId",
+    "requestTime",
+    "resourcePath",
+    "responseLatency",
+    "responseLength",
+    "status",
+    "waf.status",
+    "xrayTraceId",
+}
+
+
+def test_access_logs_hold_no_secret(deployed: dict[str, Any]) -> None:
+    """A request leaves a line of JSON that tells who, what and how long, and nothing that the client wrote."""
+    (stage,) = properties_of(deployed, "AWS::ApiGateway::Stage").values()
+    text = stage["AccessLogSetting"]["Format"]["Fn::Sub"]
+    variables = re.findall(r"\$context\.([\w.]+)", text)
+    assert set(variables) == LOGGED
+    assert text.count("$") == len(variables) + 1, "variables of the gateway's context, and the stack's name, alone"
+    assert "\n" not in text
+    line = json.loads(re.sub(r"\$context\.[\w.]+", "200", substituted(text)))
+    assert (line["service"], line["status"]) == ("value", 200)
+
+
+def test_the_gateway_logs_nothing_else(deployed: dict[str, Any]) -> None:
+    """Execution logs would hold headers and bodies."""
+    (stage,) = properties_of(deployed, "AWS::ApiGateway::Stage").values()
+    assert [(one["LoggingLevel"], one["DataTraceEnabled"]) for one in stage["MethodSettings"]] == [("OFF", False)]
+
+
+def test_access_logs_expire(deployed: dict[str, Any]) -> None:
+    """Their group is the template's own, with its retention."""
+    (stage,) = properties_of(deployed, "AWS::ApiGateway::Stage").values()
+    assert stage["AccessLogSetting"]["DestinationArn"] == {"Fn::GetAtt": ["AccessLogGroup", "Arn"]}
+    assert deployed["AccessLogGroup"]["Properties"]["RetentionInDays"] == 30
+
+
+@pytest.mark.parametrize(("choice", "logs", "role"), [("create-role", 1, 1), ("existing-role", 1, 0), ("off", 0, 0)])
+def test_who_owns_the_role_of_the_access_logs(choice: str, logs: int, role: int) -> None:
+    """An account has one such role for all of its APIs, and somebody else may own it; it survives this stack."""
+    resources = deploy(AccessLogs=choice)
+    (stage,) = properties_of(resources, "AWS::ApiGateway::Stage").values()
+    assert ("AccessLogSetting" in stage) == ("AccessLogGroup" in resources) == bool(logs)
+    assert ("GatewayThrottles" in resources) == ("GatewayThrottlesAlarm" in resources) == bool(logs)
+    assert ("ApiGatewayAccount" in resources) == ("ApiGatewayLogRole" in resources) == bool(role)
+    if role:
+        assert "ApiGatewayAccount" in texts(resources["AccessLogGroup"]["Metadata"]), "logs wait for the role"
+        assert resources["ApiGatewayAccount"]["DeletionPolicy"] == "Retain"
+        assert resources["ApiGatewayLogRole"]["DeletionPolicy"] == "Retain"
+
+
+def test_a_web_acl_is_an_option(deployed: dict[str, Any]) -> None:
+    """WAF stands before the stage when a web ACL is given, and is not there by default."""
+    kind = "AWS::WAFv2::WebACLAssociation"
+    arn = "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/mine/1"
+    assert not properties_of(deployed, kind)
+    resources = deploy(WebAclArn=arn)
+    (association,) = properties_of(resources, kind).values()
+    (stage,) = properties_of(resources, "AWS::ApiGateway::Stage")
+    assert association["WebACLArn"] == arn
+    assert association["ResourceArn"]["Fn::Sub"].endswith(f"::/restapis/${{Api}}/stages/${{{stage}}}")
+
+
+def test_a_domain_is_an_option(template: dict[str, Any], deployed: dict[str, Any]) -> None:
+    """It is regional, and speaks TLS 1.2 at least; a base path is an option of it."""
+    names = {"Domain", "DomainMapping"}
+    assert not names & deployed.keys()
+    resources = deploy(DomainName="metrics.example.com", CertificateArn="arn")
+    assert names <= resources.keys()
+    domain, mapping = resources["Domain"]["Properties"], resources["DomainMapping"]["Properties"]
+    (stage,) = properties_of(resources, "AWS::ApiGateway::Stage")
+    assert domain == {
+        "DomainName": "metrics.example.com",
+        "RegionalCertificateArn": "arn",
+        "EndpointConfiguration": {"Types": ["REGIONAL"]},
+        "SecurityPolicy": "TLS_1_2",
+    }
+    assert mapping == {"DomainName": {"Ref": "Domain"}, "RestApiId": {"Ref": "Api"}, "Stage": {"Ref": stage}}
+    resources = deploy(DomainName="metrics.example.com", CertificateArn="arn", BasePath="v1")
+    assert resources["DomainMapping"]["Properties"]["BasePath"] == "v1"
+    assert {one["Condition"] for name, one in template["Outputs"].items() if name.startswith("DomainT")} == {
+        "HasDomain"
+    }
+
+
+def broken_rules(template: dict[str, Any], **parameters: object) -> set[str]:
+    values = {name: one.get("Default") for name, one in template["Parameters"].items()} | parameters
+    return {
+        name
+        for name, rule in template["Rules"].items()
+        if decide(rule["RuleCondition"], values)
+        and not all(decide(one["Assert"], values) for one in rule["Assertions"])
+    }
+
+
+def test_parameters_that_do_not_go_together_are_refused(template: dict[str, Any]) -> None:
+    """At the beginning of a deployment, not in the middle of it."""
+    assert not broken_rules(template)
+    assert broken_rules(template, DomainName="metrics.example.com") == {"DomainNeedsCertificate"}
+    assert not broken_rules(template, DomainName="metrics.example.com", CertificateArn="arn")
+    for runtime in template["Parameters"]["Runtime"]["AllowedValues"]:
+        expected = {"SnapStartNeedsPython312"} if runtime == "python3.11" else set()
+        assert broken_rules(template, SnapStart="PublishedVersions", Runtime=runtime) == expected
+        assert not broken_rules(template, Runtime=runtime)
+
+
 # --- the ingest function ----------------------------------------------------------------------------------------------
 
 
-def test_the_ingest_role_may_do_exactly_what_it_needs(resources: dict[str, Any]) -> None:
-    """The function finds streams, and reads and merges points: it scans, deletes and administers nothing."""
-    role = resources["IngestFunctionRole"]["Properties"]
-    assert resources["IngestFunction"]["Properties"]["Role"] == {"Fn::GetAtt": ["IngestFunctionRole", "Arn"]}
+STREAMS, METRICS = ({"Fn::GetAtt": [name, "Arn"]} for name in ("StreamsTable", "MetricsTable"))
+# A function that is added states its rights here.
+RIGHTS: dict[str, list[tuple[str, Any]]] = {
+    "IngestFunction": [
+        ("dynamodb:BatchGetItem", METRICS),
+        ("dynamodb:GetItem", STREAMS),
+        ("dynamodb:PartiQLInsert", METRICS),
+        ("dynamodb:PartiQLUpdate", METRICS),
+        ("logs:CreateLogStream", {"Fn::GetAtt": ["IngestLogGroup", "Arn"]}),
+        ("logs:PutLogEvents", {"Fn::GetAtt": ["IngestLogGroup", "Arn"]}),
+        ("xray:PutTelemetryRecords", "*"),
+        ("xray:PutTraceSegments", "*"),
+    ],
+}
+
+
+def role_of(resources: dict[str, Any], function: str) -> dict[str, Any]:
+    """Return the properties of the role of a function, which is a resource of the template."""
+    name, attribute = resources[function]["Properties"]["Role"]["Fn::GetAtt"]
+    assert attribute == "Arn"
+    properties: dict[str, Any] = resources[name]["Properties"]
+    return properties
+
+
+def test_the_rights_of_every_function_are_stated(resources: dict[str, Any]) -> None:
+    """No function is left out below."""
+    assert properties_of(resources, "AWS::Lambda::Function").keys() == RIGHTS.keys()
+
+
+@pytest.mark.parametrize("function", RIGHTS)
+def test_a_function_may_do_exactly_what_it_needs(resources: dict[str, Any], function: str) -> None:
+    """The ingest function finds streams, and reads and merges points: it scans, deletes and administers nothing."""
     rights = []
-    for policy in role["Policies"]:
+    for policy in role_of(resources, function)["Policies"]:
         for statement in policy["PolicyDocument"]["Statement"]:
             assert statement.keys() == {"Sid", "Effect", "Action", "Resource"}
             assert statement["Effect"] == "Allow"
@@ -162,33 +389,39 @@ def test_the_ingest_role_may_do_exactly_what_it_needs(resources: dict[str, Any])
             rights += [
                 (action, statement["Resource"]) for action in ([actions] if isinstance(actions, str) else actions)
             ]
-    streams, metrics = {"Fn::GetAtt": ["StreamsTable", "Arn"]}, {"Fn::GetAtt": ["MetricsTable", "Arn"]}
-    assert sorted(rights, key=str) == [
-        ("dynamodb:BatchGetItem", metrics),
-        ("dynamodb:GetItem", streams),
-        ("dynamodb:PartiQLInsert", metrics),
-        ("dynamodb:PartiQLUpdate", metrics),
-    ]
+    assert sorted(rights, key=str) == RIGHTS[function]
 
 
-def test_the_ingest_role_has_no_other_source_of_rights(resources: dict[str, Any]) -> None:
-    """Beyond its own statements the role has what SAM attaches for logs and traces; only Lambda may assume it."""
-    role = resources["IngestFunctionRole"]["Properties"]
-    assert sorted(arn.split(":policy/")[1] for arn in role["ManagedPolicyArns"]) == [
-        "AWSXrayWriteOnlyAccess",
-        "service-role/AWSLambdaBasicExecutionRole",
-    ]
+@pytest.mark.parametrize("function", RIGHTS)
+def test_a_function_has_no_other_source_of_rights(resources: dict[str, Any], function: str) -> None:
+    """Its role has no managed policy and no policy from elsewhere, and only Lambda may assume it."""
+    role = role_of(resources, function)
+    assert role.keys() == {"AssumeRolePolicyDocument", "Policies", "Tags"} - ({"Tags"} - role.keys())
     (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
-    assert trust["Principal"] == {"Service": ["lambda.amazonaws.com"]}
-    assert not properties_of(resources, "AWS::IAM::Policy")
-    assert not properties_of(resources, "AWS::IAM::ManagedPolicy")
-    assert not properties_of(resources, "AWS::DynamoDB::ResourcePolicy")
+    assert trust == {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+
+
+def test_there_are_no_other_rights(resources: dict[str, Any]) -> None:
+    """The one other role is the gateway's, which writes logs and does nothing else."""
+    roles = properties_of(resources, "AWS::IAM::Role")
+    functions = {one["Role"]["Fn::GetAtt"][0] for one in properties_of(resources, "AWS::Lambda::Function").values()}
+    assert roles.keys() - functions == {"ApiGatewayLogRole"}
+    role = roles["ApiGatewayLogRole"]
+    assert role.keys() == {"AssumeRolePolicyDocument", "ManagedPolicyArns"}
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "apigateway.amazonaws.com"}
+    (managed,) = role["ManagedPolicyArns"]
+    assert managed["Fn::Sub"].endswith(":policy/service-role/AmazonAPIGatewayPushToCloudWatchLogs")
+    kinds = {one["Type"] for one in resources.values()}
+    assert {kind for kind in kinds if kind.startswith("AWS::IAM::")} == {"AWS::IAM::Role"}
+    assert not {kind for kind in kinds if kind.endswith(("Policy", "Url"))}
 
 
 def test_only_the_gateway_may_call_the_function(resources: dict[str, Any]) -> None:
     """The permission to call the function is for the one route of the one API."""
     (permission,) = properties_of(resources, "AWS::Lambda::Permission").values()
     assert permission["Principal"] == "apigateway.amazonaws.com"
+    assert permission["FunctionName"] == {"Ref": "IngestFunctionAliaslive"}
     source, variables = permission["SourceArn"]["Fn::Sub"]
     assert source.endswith("${__ApiId__}/${__Stage__}/POST/api/streams/ingest")
     assert variables["__ApiId__"] == {"Ref": "Api"}
@@ -206,6 +439,52 @@ def test_the_function_knows_its_tables(resources: dict[str, Any]) -> None:
     assert variables["METRICS_TABLE"] == {"Ref": "MetricsTable"}
 
 
+def test_the_function_takes_what_the_account_has_by_default(deployed: dict[str, Any]) -> None:
+    """A reserved concurrency is an option, and 0 is one too: it stops the endpoint."""
+    assert "ReservedConcurrentExecutions" not in deployed["IngestFunction"]["Properties"]
+    for number in (0, 5):
+        function = deploy(ReservedConcurrency=number)["IngestFunction"]["Properties"]
+        assert function["ReservedConcurrentExecutions"] == number
+
+
+def test_snapshots_are_an_option(deployed: dict[str, Any]) -> None:
+    """They cost, so they are off by default."""
+    assert "SnapStart" not in deployed["IngestFunction"]["Properties"]
+    function = deploy(SnapStart="PublishedVersions")["IngestFunction"]["Properties"]
+    assert function["SnapStart"] == {"ApplyOn": "PublishedVersions"}
+
+
+def test_whatever_changes_the_function_publishes_a_version(resources: dict[str, Any]) -> None:
+    """The API calls the published version, so anything that is not published is not there.
+
+    SAM names the version after the function's properties, without the values of parameters. Those are in the version's
+    description, which CloudFormation cannot change in place.
+    """
+
+    def version_of(template: dict[str, Any]) -> str:
+        (name,) = properties_of(expand(template)["Resources"], "AWS::Lambda::Version")
+        return name
+
+    before = version_of(source())
+    changes = [
+        ("IngestFunction", "CodeUri", "s3://bucket/other"),
+        ("IngestFunction", "Timeout", 25),
+        ("CommonLayer", "ContentUri", "s3://bucket/other"),
+    ]
+    for resource, name, value in changes:
+        changed = source()
+        changed["Resources"][resource]["Properties"][name] = value
+        assert version_of(changed) != before, f"{name} of {resource}"
+
+    (version,) = properties_of(resources, "AWS::Lambda::Version").values()
+    described = set(re.findall(r"\$\{(\w+)\}", version["Description"]["Fn::Sub"]))
+    function = json.dumps(resources["IngestFunction"]["Properties"])
+    used = {name for name in source()["Parameters"] if f'{{"Ref": "{name}"}}' in function}
+    assert {"MemorySize", "LogLevel"} <= used
+    # Concurrency is not part of a version; SnapStart is in a condition.
+    assert described == used - {"ReservedConcurrency"} | {"SnapStart"}
+
+
 def test_every_function_logs_where_logs_expire(template: dict[str, Any], resources: dict[str, Any]) -> None:
     """No function writes to a log group of Lambda's making, which would keep everything forever."""
     groups = properties_of(resources, "AWS::Logs::LogGroup")
@@ -213,6 +492,7 @@ def test_every_function_logs_where_logs_expire(template: dict[str, Any], resourc
         group = groups[function["LoggingConfig"]["LogGroup"]["Ref"]]
         assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
     assert 1 <= template["Parameters"]["LogRetentionDays"]["Default"] <= 365
+    assert all(group["RetentionInDays"] == {"Ref": "LogRetentionDays"} for group in groups.values())
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
@@ -249,3 +529,179 @@ def test_keys_of_the_tables(resources: dict[str, Any]) -> None:
         "StreamsTable": [("token_sha256", "HASH")],
         "MetricsTable": [("pk", "HASH"), ("sk", "RANGE")],
     }
+
+
+def test_the_production_stack_keeps_its_tables() -> None:
+    """Its configuration may not switch off what the template has on."""
+    config = tomllib.loads((REPOSITORY / "samconfig.toml").read_text())
+    overrides = config["prod"]["deploy"]["parameters"]["parameter_overrides"]
+    assert "DeletionProtection=true" in overrides
+    assert "DeletionProtection=false" not in overrides
+    (metrics,) = {
+        str(deploy()[name]["Properties"]["DeletionProtectionEnabled"]) for name in ("StreamsTable", "MetricsTable")
+    }
+    assert metrics == "true"
+
+
+def test_warm_throughput_is_an_option(deployed: dict[str, Any]) -> None:
+    """Of the Metrics table, which a first backfill fills; it costs, so it is off by default."""
+    assert not [name for name, one in deployed.items() if "WarmThroughput" in one.get("Properties", {})]
+    resources = deploy(WarmWriteUnits=20_000)
+    assert resources["MetricsTable"]["Properties"]["WarmThroughput"] == {"WriteUnitsPerSecond": 20_000}
+    assert "WarmThroughput" not in resources["StreamsTable"]["Properties"]
+
+
+# --- alarms and dashboard ---------------------------------------------------------------------------------------------
+
+# Metrics that AWS has, with the dimensions that it has them by.
+OF_AWS = {
+    ("AWS/ApiGateway", "ApiName", "Stage"): {"4XXError", "5XXError", "Count", "Latency"},
+    ("AWS/DynamoDB", "TableName"): {
+        "ConsumedReadCapacityUnits",
+        "ConsumedWriteCapacityUnits",
+        "ReadThrottleEvents",
+        "WriteThrottleEvents",
+    },
+    ("AWS/Lambda", "FunctionName"): {"ConcurrentExecutions", "Duration", "Errors", "Invocations", "Throttles"},
+}
+
+
+@pytest.fixture(scope="module")
+def metrics(deployed: dict[str, Any]) -> dict[tuple[str, ...], set[str]]:
+    """Every metric there is: those of AWS, those that the functions' source adds, and those of log lines."""
+    code = "\n".join(path.read_text() for path in sorted((REPOSITORY / "functions").rglob("*.py")))
+    assert '{"service": "unitstream"}' not in code
+    names = set(re.findall(r"add_metric\(\s*\"(\w+)\"", code))
+    assert 'f"Status{' in code
+    names |= {f"Status{HTTPStatus[name].value}" for name in re.findall(r"HTTPStatus\.([A-Z_]+)", code)}
+    assert 'f"Points{' in code
+    names |= {f"Points{field.name.capitalize()}" for field in dataclasses.fields(Counts)}
+    for log in properties_of(deployed, "AWS::Logs::MetricFilter").values():
+        (one,) = log["MetricTransformations"]
+        assert (one["MetricNamespace"], one["Dimensions"]) == ("unitstream", [{"Key": "service", "Value": "$.service"}])
+        names.add(one["MetricName"])
+    return OF_AWS | {("unitstream", "service"): names}
+
+
+def test_the_metrics_of_a_stack_are_its_own(resources: dict[str, Any]) -> None:
+    """Several stacks in an account have the same namespace; the dimension `service` is the stack's name."""
+    variables = resources["IngestFunction"]["Properties"]["Environment"]["Variables"]
+    assert variables["POWERTOOLS_SERVICE_NAME"] == {"Ref": "AWS::StackName"}
+    assert resources["Api"]["Properties"]["Name"] == {"Ref": "AWS::StackName"}
+
+
+OWN = {
+    "ApiName": [{"Ref": "AWS::StackName"}],
+    "FunctionName": [{"Ref": "IngestFunction"}],
+    "Stage": [{"Ref": "Apiv1Stage"}],
+    "TableName": [{"Ref": "StreamsTable"}, {"Ref": "MetricsTable"}],
+    "service": [{"Ref": "AWS::StackName"}],
+}
+
+
+def test_alarms_are_of_things_that_exist(metrics: dict[tuple[str, ...], set[str]]) -> None:
+    """A misspelt metric or dimension makes an alarm that never goes off."""
+    resources = deploy(NoDataHours=6)
+    alarms = properties_of(resources, "AWS::CloudWatch::Alarm")
+    assert alarms.keys() == {
+        "ServerErrorsAlarm",
+        "DurationAlarm",
+        "FunctionThrottlesAlarm",
+        "GatewayThrottlesAlarm",
+        "WriteThrottlesAlarm",
+        "ReadThrottlesAlarm",
+        "StreamReadThrottlesAlarm",
+        "NoDataAlarm",
+    }
+    for alarm in alarms.values():
+        dimensions = {one["Name"]: one["Value"] for one in alarm["Dimensions"]}
+        assert alarm["MetricName"] in metrics[alarm["Namespace"], *sorted(dimensions)]
+        for name, value in dimensions.items():
+            assert value in OWN[name]
+            assert value["Ref"] in {*resources, "AWS::StackName"}
+        assert alarm["AlarmDescription"]
+        assert "AlarmActions" not in alarm
+
+
+def test_every_alarm_is_explained() -> None:
+    """docs/operations.md has a section on what each means and what to do."""
+    guide = (REPOSITORY / "docs" / "operations.md").read_text()
+    for name in properties_of(expand()["Resources"], "AWS::CloudWatch::Alarm"):
+        assert f"`{name}`" in guide
+
+
+def test_every_parameter_is_explained(template: dict[str, Any]) -> None:
+    """The README has it with its default, and the console shows it in a group."""
+    readme = (REPOSITORY / "README.md").read_text()
+    groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    assert sorted(name for group in groups for name in group["Parameters"]) == sorted(template["Parameters"])
+    for name, parameter in template["Parameters"].items():
+        (row,) = re.findall(rf"^\|.*`{name}`.*", readme, re.MULTILINE)
+        assert str(parameter["Default"]) in row
+
+
+def test_alarms_tell_a_topic_if_there_is_one() -> None:
+    """That they went off, and that it is over."""
+    topic = "arn:aws:sns:us-east-1:123456789012:alarms"
+    for alarm in properties_of(deploy(AlarmTopicArn=topic, NoDataHours=1), "AWS::CloudWatch::Alarm").values():
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [topic]
+
+
+def test_the_duration_alarm_goes_off_before_the_function_is_stopped(resources: dict[str, Any]) -> None:
+    """Its threshold is below the function's timeout, and not by much."""
+    alarm = resources["DurationAlarm"]["Properties"]
+    share = alarm["Threshold"] / 1000 / resources["IngestFunction"]["Properties"]["Timeout"]
+    assert 0.7 < share < 0.85
+    assert alarm["ExtendedStatistic"] == "p99"
+
+
+def test_silence_is_an_alarm_only_on_demand(deployed: dict[str, Any]) -> None:
+    """Nobody knows how often a producer sends, but its operator. No metric at all is silence too."""
+    assert "NoDataAlarm" not in deployed
+    alarm = deploy(NoDataHours=6)["NoDataAlarm"]["Properties"]
+    assert (alarm["Period"], alarm["EvaluationPeriods"]) == (3600, 6)
+    assert alarm["TreatMissingData"] == "breaching"
+
+
+def test_the_dashboard_shows_metrics_that_exist(
+    resources: dict[str, Any], metrics: dict[tuple[str, ...], set[str]]
+) -> None:
+    """Its body is JSON, its widgets do not overlap, and a misspelt metric would be an empty graph."""
+    text = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    variables = set(re.findall(r"\$\{([\w:]+)\}", text))
+    assert variables <= {*resources, "AWS::StackName", "AWS::Region"}
+    body = json.loads(re.sub(r"\$\{([\w:]+)\}", r"\1", text))
+    places = {(x, one["y"]) for one in body["widgets"] for x in range(one["x"], one["x"] + one["width"])}
+    assert len(places) == sum(one["width"] for one in body["widgets"])
+    assert all(0 <= x < 24 for x, _ in places)
+    shown = set()
+    for widget in body["widgets"]:
+        assert widget["properties"]["region"] == "AWS::Region"
+        for metric in widget["properties"]["metrics"]:
+            if isinstance(metric[0], dict):
+                assert "{unitstream,service}" in metric[0]["expression"]
+                assert 'service="AWS::StackName"' in metric[0]["expression"]
+                continue
+            namespace, name, *rest = metric[:-1] if isinstance(metric[-1], dict) else metric
+            dimensions = dict(zip(rest[::2], rest[1::2], strict=True))
+            assert name in metrics[namespace, *sorted(dimensions)]
+            assert all({"Ref": value} in OWN[dimension] for dimension, value in dimensions.items())
+            shown.add((namespace, name))
+    assert {("unitstream", name) for name in metrics["unitstream", "service"]} <= shown, "every metric has its place"
+
+
+# --- the security review ----------------------------------------------------------------------------------------------
+
+
+def test_every_exception_of_the_review_has_its_reason(template: dict[str, Any]) -> None:
+    """The findings of checkov are skipped one by one, on the resource, and not for the whole template."""
+    assert "checkov" not in template["Metadata"]
+    skips = [
+        skip
+        for one in source()["Resources"].values()
+        for skip in one.get("Metadata", {}).get("checkov", {}).get("skip", [])
+    ]
+    assert skips
+    for skip in skips:
+        assert re.fullmatch(r"CKV2?_AWS_\d+", skip["id"])
+        assert len(skip["comment"]) > 20

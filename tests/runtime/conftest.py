@@ -1,0 +1,100 @@
+"""The built function in Lambda's runtime, on DynamoDB Local."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import emulator
+import pytest
+import support
+from emulator import Artefact, Emulator, TricklingDynamoDB
+from stack import DEMO_STREAM_ID, DEMO_TOKEN
+from support import Tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+FIGURES = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[FIGURES] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what was measured, also when all tests pass."""
+    if config.stash[FIGURES]:
+        terminalreporter.section("the built function in Lambda's runtime")
+        for line in config.stash[FIGURES]:
+            terminalreporter.line(line)
+
+
+@pytest.fixture(scope="session")
+def figures(pytestconfig: pytest.Config) -> list[str]:
+    """Lines to print at the end."""
+    return pytestconfig.stash[FIGURES]
+
+
+@pytest.fixture(scope="session")
+def artefact(tmp_path_factory: pytest.TempPathFactory, figures: list[str]) -> Artefact:
+    environment = emulator.find_environment()
+    built = emulator.build(environment, tmp_path_factory.mktemp("build"))
+    figures.append(f"{environment.name}: {emulator.describe(built.python)}")
+    return built
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Iterator[str]:
+    with support.dynamodb_local() as started:
+        yield started
+
+
+@pytest.fixture
+def trickling_dynamodb(endpoint: str) -> Iterator[TricklingDynamoDB]:
+    trickling = TricklingDynamoDB(endpoint)
+    yield trickling
+    trickling.stop()
+
+
+@pytest.fixture(scope="session")
+def tables(endpoint: str) -> Iterator[Tables]:
+    """Tables with the demo stream, which is there for events/ only."""
+    client = support.local_client(endpoint)
+    tables = Tables(client, "streams", "metrics")
+    support.create_table(client, "StreamsTable", tables.streams)
+    support.create_table(client, "MetricsTable", tables.metrics)
+    support.create_stream(client, tables.streams, DEMO_TOKEN, DEMO_STREAM_ID)
+    yield tables
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def start(
+    artefact: Artefact, tables: Tables, tmp_path_factory: pytest.TempPathFactory, figures: list[str]
+) -> Iterator[Callable[..., Emulator]]:
+    """Start the function on the DynamoDB at an endpoint, with the timeout of the template or another one."""
+    logs: Path = tmp_path_factory.mktemp("logs")
+    started: list[Emulator] = []
+
+    def start_one(endpoint: str, timeout_seconds: int | None = None) -> Emulator:
+        environment = artefact.environment(StreamsTable=tables.streams, MetricsTable=tables.metrics)
+        environment["AWS_ENDPOINT_URL"] = endpoint
+        if timeout_seconds:
+            environment["AWS_LAMBDA_FUNCTION_TIMEOUT"] = str(timeout_seconds)
+        started.append(Emulator(artefact, environment, logs / f"{len(started)}.log"))
+        return started[-1]
+
+    yield start_one
+    for one in started:
+        one.stop()
+    starts = sorted(milliseconds for one in started for milliseconds in one.init_milliseconds())
+    if starts:
+        each = ", ".join(f"{milliseconds:.0f}" for milliseconds in starts)
+        figures.append(f"init duration: {starts[0]:.0f} ms, at best of {each}")
+
+
+@pytest.fixture(scope="session")
+def function(start: Callable[..., Emulator], endpoint: str) -> Emulator:
+    """The function as the template has it."""
+    return start(endpoint)

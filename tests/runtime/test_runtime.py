@@ -1,0 +1,208 @@
+"""What `sam build` made does in Lambda's runtime what the source does: events, limits, timeouts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import uuid
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+import replay
+from emulator import LARGEST_EVENT_BYTES, silent_server
+from stack import DEMO_TOKEN
+from support import create_stream, point, proxy_event, request_body, stored_points
+
+from unitstream.store import STATEMENTS_PER_WRITE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from emulator import Artefact, Emulator, TricklingDynamoDB
+    from support import Tables
+
+EXCHANGES = {exchange.name: exchange for exchange in replay.ordered(replay.EVENTS)}
+FIRST_HOUR = datetime(2022, 1, 1, tzinfo=UTC)
+NOW = 1_700_000_000_000
+HOURS = 4 * 7 * 24
+OUTCOMES = ("created", "updated", "unchanged", "superseded")
+LIST_MODULES = """
+import app, awslambdaric, json, sys
+files = {name: module.__file__ for name, module in sys.modules.items() if getattr(module, "__file__", None)}
+print(json.dumps([sys.prefix, sys.base_prefix, files]))
+"""
+# The emulator takes 100 bytes more than Lambda.
+OVER_THE_LIMIT = LARGEST_EVENT_BYTES + 1024
+# A new series is written to the catalogue first, with its metric.
+WRITES_OF_THE_CATALOGUE = 1
+DAYS_OF_THREE_WRITES = 2 * STATEMENTS_PER_WRITE + 10
+
+
+class Stream(NamedTuple):
+    """A stream of a test's own."""
+
+    name: str
+    token: str
+
+    def stored(self, tables: Tables) -> dict[tuple[str, str, int], tuple[int, float]]:
+        stored = stored_points(tables.client, tables.metrics)
+        return {place: version for place, version in stored.items() if place[0].startswith(f"{self.name}#")}
+
+
+@pytest.fixture
+def stream(tables: Tables) -> Stream:
+    name = uuid.uuid4().hex
+    create_stream(tables.client, tables.streams, f"ds_{name}", name)
+    return Stream(name, f"ds_{name}")
+
+
+def backfill(host: str, hours: int = HOURS) -> list[dict[str, Any]]:
+    """Return points of a series, one an hour, whose value is the number of the hour."""
+    return [
+        point(f"{FIRST_HOUR + timedelta(hours=hour):%Y-%m-%d %H:%M:%S}", hour, "gigabytes", {"host": host})
+        for hour in range(hours)
+    ]
+
+
+def saved(received: int, **counts: int) -> dict[str, int]:
+    return {"received": received} | dict.fromkeys(OUTCOMES, 0) | counts
+
+
+def read(response: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Return status and body of the handler's response."""
+    assert "statusCode" in response, response
+    return response["statusCode"], json.loads(response["body"])
+
+
+# --- the artefact -----------------------------------------------------------------------------------------------------
+
+
+def test_all_that_is_imported_is_built_or_comes_with_the_runtime(artefact: Artefact) -> None:
+    """Nothing comes from the source tree, and of the layer's packages none from the interpreter's environment."""
+    run = subprocess.run(
+        [str(artefact.python), "-c", LIST_MODULES],
+        cwd=artefact.function,
+        env=artefact.environment(StreamsTable="s", MetricsTable="m"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    prefix, base_prefix, files = json.loads(run.stdout.splitlines()[-1])
+    sources = {
+        "function": artefact.function,
+        "layer": artefact.layer,
+        "runtime": Path(prefix),
+        "python": Path(base_prefix),
+    }
+    found: dict[str, set[str]] = {source: set() for source in sources}
+    for name, file in files.items():
+        source = next(source for source, folder in sources.items() if Path(file).is_relative_to(folder))
+        found[source].add(name.partition(".")[0])
+    assert "app" in found["function"]
+    assert {"unitstream", "aws_lambda_powertools", "pydantic_core", "jmespath"} <= found["layer"]
+    assert "botocore" in found["runtime"]
+
+
+@pytest.fixture(scope="module")
+def answers(function: Emulator) -> dict[str, Any]:
+    """The answers to all events, in their order."""
+    return {name: function.invoke(exchange.event) for name, exchange in EXCHANGES.items()}
+
+
+@pytest.mark.parametrize("name", EXCHANGES)
+def test_an_event_gets_its_answer(name: str, answers: dict[str, Any]) -> None:
+    if different := replay.difference(EXCHANGES[name].answer, answers[name]):
+        pytest.fail(different)
+
+
+def test_the_runtime_reports_an_init_duration(function: Emulator, answers: dict[str, Any]) -> None:
+    """One cold start serves all events."""
+    assert len(answers) > 1
+    (milliseconds,) = function.init_milliseconds()
+    assert 0 < milliseconds < 10_000
+
+
+# --- sizes ------------------------------------------------------------------------------------------------------------
+
+
+def event_of(body: str, size: int | None = None) -> bytes:
+    """Return the event with `body`, and with so many spaces behind that that it has `size` bytes."""
+    event = json.dumps(proxy_event(body, NOW)).encode()
+    return event if size is None else event_of(body + " " * (size - len(event)))
+
+
+def test_the_largest_event_is_saved(
+    function: Emulator, artefact: Artefact, tables: Tables, stream: Stream, figures: list[str]
+) -> None:
+    """A backfill whose event has Lambda's 6 MiB to the byte, in the smallest memory that the template allows."""
+    empty, one = (len(event_of(request_body(points, stream.token))) for points in ([], backfill("host-000")))
+    series = (LARGEST_EVENT_BYTES - empty) // (one - empty + len(", "))
+    points = [written for number in range(series) for written in backfill(f"host-{number:03}")]
+    event = event_of(request_body(points, stream.token), LARGEST_EVENT_BYTES)
+    assert len(event) == LARGEST_EVENT_BYTES
+
+    status, counts = read(function.invoke_raw(event))
+    assert (status, counts) == (201, saved(len(points), created=len(points)))
+    stored = stream.stored(tables)
+    assert len(stored) == len(points)
+    assert Counter(stored.values()) == Counter({(NOW, float(hour)): series for hour in range(HOURS)})
+    memory = function.peak_memory()
+    assert memory < artefact.smallest_memory
+    figures.append(f"peak memory: {memory:.0f} MB, with the largest event ({len(points):,} points)")
+
+
+def test_an_event_over_the_limit_does_not_reach_the_handler(function: Emulator, tables: Tables, stream: Stream) -> None:
+    """Lambda refuses it, and the gateway answers 413. The emulator cuts it off, so the runtime finds no JSON in it.
+
+    No shorter event holds a body that is over the handler's own limit, so its 413 is for other emulators.
+    """
+    event = event_of(request_body(backfill("host"), stream.token), OVER_THE_LIMIT)
+    assert function.invoke_raw(event)["errorType"] == "Runtime.UnmarshalError"
+    assert not stream.stored(tables)
+    status, counts = read(function.invoke_raw(event_of(request_body(backfill("host"), stream.token))))
+    assert (status, counts) == (201, saved(HOURS, created=HOURS))
+
+
+# --- timeouts ---------------------------------------------------------------------------------------------------------
+
+
+def test_without_dynamodb_the_handler_answers_before_its_timeout(start: Callable[..., Emulator]) -> None:
+    """503, with the counts and `Retry-After`. The timeout is shorter than the template's, for speed."""
+    with silent_server() as endpoint:
+        function = start(endpoint, timeout_seconds=6)
+        response = function.invoke(proxy_event(request_body(backfill("host"), DEMO_TOKEN), NOW))
+    status, problem = read(response)
+    assert status == 503
+    assert problem["type"] == "urn:unitstream:problem:out-of-time"
+    assert {outcome: problem[outcome] for outcome in OUTCOMES} == dict.fromkeys(OUTCOMES, 0)
+    assert response["multiValueHeaders"]["Retry-After"] == ["5"]
+    assert "Task timed out" not in function.log()
+
+
+def test_after_a_timeout_the_same_event_completes(
+    start: Callable[..., Emulator], trickling_dynamodb: TricklingDynamoDB, tables: Tables, stream: Stream
+) -> None:
+    """Lambda ends the sandbox in the middle of a request: what is saved is whole, and the next sandbox saves the rest.
+
+    The answer to the second write of days trickles: no timeout of a call ends that, so the handler cannot notice.
+    """
+    function = start(trickling_dynamodb.endpoint, timeout_seconds=7)
+    # Warm, so that the time that the handler keeps for its last call and the answer is not over before the first call.
+    function.invoke(proxy_event(request_body(backfill("host"), "ds_of-no-stream"), NOW))
+    event = proxy_event(request_body(backfill("host", DAYS_OF_THREE_WRITES * 24), stream.token), NOW)
+    trickling_dynamodb.trickle_after(WRITES_OF_THE_CATALOGUE + 1, "BatchExecuteStatement")
+    assert "Task timed out after 7.00 seconds" in str(function.invoke(event))
+    half = stream.stored(tables)
+    assert len(half) == 2 * STATEMENTS_PER_WRITE * 24
+
+    trickling_dynamodb.trickle_after(float("inf"))
+    status, counts = read(function.invoke(event))
+    whole = DAYS_OF_THREE_WRITES * 24
+    assert (status, counts) == (201, saved(whole, created=whole - len(half), unchanged=len(half)))
+    stored = stream.stored(tables)
+    assert len(stored) == whole
+    assert half.items() <= stored.items()
+    assert len(function.init_milliseconds()) == 2
