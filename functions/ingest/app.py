@@ -38,6 +38,11 @@ if TYPE_CHECKING:
 RESERVED_SECONDS = LONGEST_CALL + 0.5
 RETRY_AFTER_SECONDS = 5
 DRY_RUN = "dry_run"
+# JSON, and what clients say of a body when they are not told: nothing, curl's and urllib's default, and text.
+JSON_TYPES = {"", "application/json", "application/x-www-form-urlencoded", "text/plain"}
+
+# The gateway puts it for bytes that are not UTF-8, and so would make different names the same.
+REPLACEMENT_CHARACTER = "\ufffd"
 
 logger = Logger()
 metrics = Metrics(namespace="unitstream")
@@ -60,6 +65,9 @@ def ingest() -> Response[str]:
     dry_run = dry_run_of(event)
     if event.headers.get("Content-Encoding", "identity").lower() != "identity":
         return encoding_unsupported()
+    media_type = event.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if media_type not in JSON_TYPES and not media_type.endswith("+json"):
+        return content_type_unsupported()
     body = body_of(event)
     if len(body) > MAX_BODY_BYTES:
         return body_too_large(len(body))
@@ -110,6 +118,8 @@ def dry_run_of(event: APIGatewayProxyEvent) -> bool:
 def body_of(event: APIGatewayProxyEvent) -> bytes:
     text = event.body or ""
     if not event.is_base64_encoded:
+        if REPLACEMENT_CHARACTER in text:
+            raise invalid_body("is not valid UTF-8; the character U+FFFD itself can be sent as the escape \\ufffd")
         return text.encode(errors="surrogatepass")
     try:
         return base64.b64decode(text)
@@ -132,6 +142,15 @@ def body_too_large(size: int) -> Response[str]:
         "body-too-large",
         "Body too large",
         f"The body has {size:,} bytes, and {MAX_BODY_BYTES:,} are allowed: split the request.",
+    )
+
+
+def content_type_unsupported() -> Response[str]:
+    return problem(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "content-type-unsupported",
+        "Content type not supported",
+        "The body must be JSON, with the header Content-Type: application/json. Nothing was saved.",
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from unitstream.problems import FieldError, pointer
@@ -17,11 +16,13 @@ _LONGEST_NAME = 255
 class _Repeating(dict[str, Any]):
     """An object with keys that occur more than once."""
 
-    repeated: set[str]
+    __slots__ = ("repeated",)
+
+    repeated: tuple[str, ...]
 
 
 def repeated_keys(text: str) -> Iterator[FieldError]:
-    """Yield an error for each key that an object in `text`, valid JSON, has more than once, in order."""
+    """Yield an error for each key that an object of the request in `text`, valid JSON, has twice, in order."""
     any_repeats = False
 
     def notice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -31,23 +32,34 @@ def repeated_keys(text: str) -> Iterator[FieldError]:
             return members
         any_repeats = True
         noticed = _Repeating(members)
-        noticed.repeated = {key for key, count in Counter(key for key, _ in pairs).items() if count > 1}
+        seen: set[str] = set()
+        repeated: dict[str, None] = {}  # in order
+        for key, _ in pairs:
+            if key in seen:
+                repeated[key] = None
+            seen.add(key)
+        noticed.repeated = tuple(repeated)
         return noticed
 
     document = json.loads(text, object_pairs_hook=notice)
     if any_repeats:
-        yield from _walk(document, [])
+        for value, path in _objects(document):
+            if isinstance(value, _Repeating):
+                yield from _repeated(value, path)
 
 
-def _walk(value: Any, path: list[str | int]) -> Iterator[FieldError]:
-    members: Any = ()
-    if isinstance(value, dict):
-        members = value.items()
-    elif isinstance(value, list):
-        members = enumerate(value)
-    for key, member in members:
-        if isinstance(value, _Repeating) and key in value.repeated:
-            place = path if len(key) > _LONGEST_NAME else [*path, key]
-            detail = f"{key[:_LONGEST_NAME]!r} occurs more than once in its object: one of the values would be lost"
-            yield FieldError(pointer(*place), "duplicate_key", detail)
-        yield from _walk(member, [*path, key])
+def _objects(document: Any) -> Iterator[tuple[Any, tuple[str | int, ...]]]:
+    """Yield what are objects in a valid request, each with its place. An object anywhere else is an error already."""
+    yield document, ()
+    data = document.get("data") if isinstance(document, dict) else None
+    for index, point in enumerate(data if isinstance(data, list) else []):
+        yield point, ("data", index)
+        if isinstance(point, dict):
+            yield point.get("custom_dimensions"), ("data", index, "custom_dimensions")
+
+
+def _repeated(value: _Repeating, path: tuple[str | int, ...]) -> Iterator[FieldError]:
+    for key in value.repeated:
+        place = path if len(key) > _LONGEST_NAME else (*path, key)
+        detail = f"{key[:_LONGEST_NAME]!r} occurs more than once in its object: one of the values would be lost"
+        yield FieldError(pointer(*place), "duplicate_key", detail)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict, get_args
 
 from pydantic_core import PydanticCustomError, SchemaValidator, ValidationError, core_schema, from_json
@@ -205,15 +206,15 @@ def parse(body: bytes) -> Ingest:
         repeated |= _group(points, agg_func, series)
 
     if repeated or total:
-        duplicates = list(_duplicates(data))
-        total += len(duplicates)
+        duplicates, found = _first(_duplicates(data))
+        total += found
         errors += duplicates
     # Not in a flood: looking takes memory for each key.
     if not any(error.code.startswith("too_many_") for error in errors) and (
         total or not _keys_are_unique(text, document)
     ):
-        repetitions = list(repeated_keys(text))
-        total += len(repetitions)
+        repetitions, found = _first(repeated_keys(text))
+        total += found
         errors += repetitions
     if errors or envelope is None:
         raise InvalidPayload(sorted(errors, key=_position), total)
@@ -234,6 +235,12 @@ def _keys_are_unique(text: str, document: dict[str, Any]) -> bool:
         if dimensions := point.get("custom_dimensions"):
             strings += 2 * len(dimensions)
     return text.count('"') == 2 * strings
+
+
+def _first(found: Iterator[FieldError]) -> tuple[list[FieldError], int]:
+    """Return as many of the errors as are reported, and how many there are."""
+    reported = list(islice(found, MAX_REPORTED_ERRORS))
+    return reported, len(reported) + sum(1 for _ in found)
 
 
 def invalid_body(reason: str) -> InvalidPayload:

@@ -20,12 +20,12 @@ FORMS = (
 # The threshold that pydantic documents: so many seconds are in the year 2603, so many milliseconds in August 1970.
 _LARGEST_EPOCH_SECONDS = 20_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DATETIME = re.compile(
+DATETIME = re.compile(
     r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"(?:[Tt ](?P<hour_minute>(?:[01][0-9]|2[0-3]):[0-9]{2})(?::(?P<second>[0-9]{2})(?:[.,](?P<fraction>[0-9]+))?)?"
     r" ?(?P<offset>[Zz]|[+-][0-9]{2}(?::?[0-5][0-9])?)?)?"
 )
-_COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})")
+COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})([0-9]{2})")
 
 
 class Hour(NamedTuple):
@@ -61,9 +61,9 @@ def _parse_hour(timestamp: str | float) -> Hour:
 
 def _read_text(text: str) -> tuple[datetime, str]:
     read_as = f"'{text[:40]}'"
-    if compact := _COMPACT.fullmatch(text):
+    if compact := COMPACT.fullmatch(text):
         return _read_compact([int(part) for part in compact.groups()], read_as), read_as
-    match = _DATETIME.fullmatch(text)
+    match = DATETIME.fullmatch(text)
     if not match:
         raise _invalid(f"{read_as} has no form that is accepted; {FORMS}")
     # The fraction is looked at below: `fromisoformat` drops its digits after the sixth.
@@ -92,7 +92,7 @@ def _read_compact(parts: list[int], read_as: str) -> datetime:
 def _read_number(number: float) -> tuple[datetime, str]:
     shown = f"{number:.0f}" if number == number // 1 and abs(number) < 1e18 else f"{number}"[:40]
     # As milliseconds these would be the years 2286 to 5138, and some would fall on the hour: a silent misreading.
-    if len(shown) == len("yyyyMMddHHmmss") and (compact := _COMPACT.fullmatch(shown)):
+    if len(shown) == len("yyyyMMddHHmmss") and (compact := COMPACT.fullmatch(shown)):
         return _read_compact([int(part) for part in compact.groups()], shown), shown
     if abs(number) <= _LARGEST_EPOCH_SECONDS:
         milliseconds, read_as = number * 1000, f"{shown}, read as epoch seconds,"

@@ -1,0 +1,513 @@
+"""The API as an OpenAPI document: openapi.json, which `make openapi` writes anew.
+
+It is put together from what decides: the validators of the payload, the routes and gateway responses of template.yaml,
+and the answers in events/answers. Written out here is what code cannot tell: what a thing is for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import core_schema
+from samtranslator.yaml_helper import yaml_parse
+
+from app import DRY_RUN, RETRY_AFTER_SECONDS
+from unitstream.days import Counts
+from unitstream.payload import (
+    ENVELOPE_FIELDS,
+    LARGEST_MAGNITUDE,
+    MAX_BODY_BYTES,
+    MAX_DIMENSIONS,
+    POINT_FIELDS,
+    parse_value,
+)
+from unitstream.problems import MAX_REPORTED_ERRORS
+from unitstream.timestamps import COMPACT, DATETIME, parse_hour
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+OPENAPI = REPOSITORY / "openapi.json"
+EVENTS = REPOSITORY / "events"
+
+# The last hour of the year 9999, in milliseconds: no larger number is an hour.
+_LARGEST_EPOCH = 253_402_297_200_000
+_REQUEST_ID = "dbd82d69-6b12-42b4-8058-6bc4b941e434"
+
+ERROR_CODES = {
+    "json_invalid": "the body is no JSON, or not UTF-8",
+    "missing": "a required field is not there",
+    "unknown_field": "there is no such field; `detail` has the name that it resembles",
+    "duplicate_key": "an object has the key more than once: one of the values would be lost",
+    "wrong_type": "a string, an array or an object was expected",
+    "empty": "a name, a token, a dimension's key or `data` is empty",
+    "too_long": "a name, a token, a dimension's key or its value is too long",
+    "too_many_fields": "an object has far more fields than there are",
+    "too_many_points": "`data` has more points than fit into a request",
+    "too_many_dimensions": f"`custom_dimensions` has more than {MAX_DIMENSIONS} keys",
+    "metric_agg_func_unknown": "there is no such aggregation function",
+    "timestamp_invalid": "no form that is accepted, or no date and time that exists",
+    "timestamp_not_hourly": "not on the hour in UTC",
+    "timestamp_out_of_range": "outside the years 1970 to 9999",
+    "metric_value_invalid": "neither a number nor a string that converts to one",
+    "metric_value_not_finite": "NaN, an infinity, or too large for a float",
+    "metric_value_out_of_range": "of a magnitude that cannot be saved",
+    "duplicate_point": "an earlier point has the same record ID and hour: one of the two values would be lost",
+    "parameter_invalid": "a query parameter is unknown or has a wrong value; `parameter` names it",
+}
+PROBLEMS = {
+    "invalid-request": "400: `errors` says what is wrong",
+    "forbidden": "403: no valid API key",
+    "stream-not-found": "404: the token names no stream, or a revoked one",
+    "route-not-found": "404: there is no such path or method",
+    "body-too-large": "413",
+    "content-type-unsupported": "415: the body is not said to be JSON",
+    "encoding-unsupported": "415: the body has a Content-Encoding",
+    "throttled": "429: the rate of the API key is reached",
+    "quota-exceeded": "429: the quota of the API key is used up",
+    "internal-error": "500",
+    "out-of-time": "503: the counts say what is saved so far",
+}
+COUNTS = {
+    "received": "points in the request; the other counts add up to it",
+    "created": "new points",
+    "updated": "points whose stored value was another one, and was replaced",
+    "unchanged": "points of which this very value was stored already",
+    "superseded": "points of which a value that was received later is stored, so this one was not applied",
+}
+FIELDS = {
+    "data_stream_token": "Names the stream.",
+    "metric_agg_func": "The aggregation function, for the whole request.",
+    "data": "The points. The same record ID and hour twice in one request is an error.",
+    "timestamp": "An hour of the years 1970 to 9999. What is not on the hour in UTC is refused.",
+    "metric_name": "Points with the same name, aggregation function and dimensions belong to one record.",
+    "metric_value": "A number, or a string that converts to one; zero, or of a magnitude from 1e-130 to 9.99e125.",
+    "custom_dimensions": "By what the data can be segmented later. Absent, `{}` and `null` are the same; the order of "
+    "the keys does not matter, their exact text does.",
+}
+
+
+def _in_full(*patterns: re.Pattern[str]) -> str:
+    """One of the patterns, of which each is used with `fullmatch`, as JSON schemas know patterns."""
+    return f"^(?:{'|'.join(re.sub(r'[(](?![?]:)([?]P<[a-z_]+>)?', '(?:', one.pattern) for one in patterns)})$"
+
+
+# What a function decides cannot be read from it. Each schema is necessary, not sufficient: what breaks it is refused.
+_DECIDED_BY_FUNCTIONS: dict[str, dict[str, Any]] = {
+    parse_hour.__name__: {
+        "anyOf": [
+            {
+                "type": "string",
+                "description": "`YYYY-MM-DD HH:MM:SS`, ISO 8601 with `T`, `Z` or an offset, `YYYY-MM-DD` (midnight), "
+                "or `yyyyMMddHHmmss`. No offset means UTC.",
+                "pattern": _in_full(DATETIME, COMPACT),
+            },
+            {
+                "type": "number",
+                "description": "Epoch seconds, or milliseconds beyond 20,000,000,000. A whole number of fourteen "
+                "digits is read as `yyyyMMddHHmmss`.",
+                "minimum": 0,
+                "maximum": _LARGEST_EPOCH,
+            },
+        ],
+        "examples": ["2022-10-01 00:00:00", "2022-10-01T02:00:00+02:00", "2022-10-01", "20221001000000", 1664582400],
+    },
+    parse_value.__name__: {
+        "anyOf": [
+            {"type": "number", "minimum": -LARGEST_MAGNITUDE, "maximum": LARGEST_MAGNITUDE},
+            {"type": "string", "minLength": 1},
+        ],
+        "examples": [12, -0.5, "448.5", "1e3"],
+    },
+}
+
+
+class _Schemas(GenerateJsonSchema):
+    """JSON schemas of the payload's validators."""
+
+    def function_plain_schema(self, schema: core_schema.PlainValidatorFunctionSchema) -> dict[str, Any]:
+        return _DECIDED_BY_FUNCTIONS[schema["function"]["function"].__name__]
+
+    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002  # pydantic's signature
+        return False
+
+
+def build() -> dict[str, Any]:
+    """Return the OpenAPI document."""
+    template = yaml_parse((REPOSITORY / "template.yaml").read_text())
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    described = {("/api/streams/ingest", "post"): _ingest(template)}
+    paths: dict[str, dict[str, Any]] = {}
+    for path, method in routes(template):
+        paths.setdefault(path, {})[method] = described[path, method]
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": project["name"],
+            "version": project["version"],
+            "summary": "Business metrics in, counts out",
+            "description": "An endpoint for business metrics in your own AWS account. A request is checked as a whole "
+            "before anything is saved, and every error is reported at once. Sending a request again is always safe.",
+            "license": {"name": "Apache License 2.0", "identifier": project["license"]},
+        },
+        "servers": [
+            {
+                "url": "{base}",
+                "description": "The stack's output `IngestUrl` without `/api/streams/ingest`, or a custom domain.",
+                "variables": {"base": {"default": f"/{template['Resources']['Api']['Properties']['StageName']}"}},
+            }
+        ],
+        "security": [{"api_key": []}],
+        "tags": [{"name": "streams", "description": "Data streams, to which producers send points."}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "api_key": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "x-api-key",
+                    "description": "An API key of the stack's usage plan, which limits its rate and its quota.",
+                }
+            },
+            "schemas": _schemas(),
+        },
+    }
+
+
+def routes(template: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield path and method of each route in the template."""
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            for event in resource["Properties"].get("Events", {}).values():
+                if event["Type"] == "Api":
+                    yield event["Properties"]["Path"], event["Properties"]["Method"].lower()
+
+
+def render(document: dict[str, Any]) -> str:
+    """Return `document` as the file holds it."""
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+# --- schemas ----------------------------------------------------------------------------------------------------------
+
+
+def _schemas() -> dict[str, Any]:
+    point = _object(POINT_FIELDS)
+    point["properties"]["custom_dimensions"]["anyOf"][0]["maxProperties"] = MAX_DIMENSIONS
+    request = _object(ENVELOPE_FIELDS)
+    request["properties"]["data"]["items"] = _ref("Point")
+    counts = [field.name for field in fields(Counts)]
+    kinds = {f"urn:unitstream:problem:{kind}": status for kind, status in PROBLEMS.items()}
+    return {
+        "IngestRequest": {"description": "Points of one aggregation function, for one stream."} | request,
+        "Point": {
+            "description": "A value for an hour. With the record ID (a hash of name, aggregation function and "
+            "dimensions) and the hour of a point that is stored, it replaces that one's value."
+        }
+        | point,
+        "Counts": {
+            "description": "What became of the points.",
+            "type": "object",
+            "properties": {name: _count(name) for name in ["received", *counts]},
+            "required": ["received", *counts],
+            "additionalProperties": False,
+        },
+        "Problem": {
+            "description": "An error (RFC 9457).",
+            "type": "object",
+            "properties": {
+                "type": {
+                    "type": "string",
+                    "description": "The kind of problem, stable and made for programs. `about:blank` means that the "
+                    "status says it all.\n\n" + _listed(kinds),
+                    "enum": [*kinds, "about:blank"],
+                },
+                "title": {"type": "string", "description": "The kind of problem, for people."},
+                "status": {"type": "integer", "minimum": 400, "maximum": 599, "description": "The HTTP status."},
+                "detail": {"type": "string", "description": "What happened, for people; may change."},
+                "request_id": {"type": "string", "description": "Under which the log has more."},
+            },
+            "required": ["type", "title"],
+        },
+        "InvalidRequest": {
+            "description": "Everything that is wrong with a request, of which nothing was saved.",
+            "allOf": [
+                _ref("Problem"),
+                {
+                    "type": "object",
+                    "properties": {
+                        "total_errors": {"type": "integer", "minimum": 1, "description": "How many errors there are."},
+                        "errors": {
+                            "type": "array",
+                            "description": f"The first {MAX_REPORTED_ERRORS}, in the order of the document.",
+                            "items": _ref("Error"),
+                            "minItems": 1,
+                            "maxItems": MAX_REPORTED_ERRORS,
+                        },
+                    },
+                    "required": ["status", "detail", "total_errors", "errors"],
+                },
+            ],
+        },
+        "Error": {
+            "description": "One thing that is wrong, and where: in the body (`pointer`) or the URL (`parameter`).",
+            "type": "object",
+            "properties": {
+                "pointer": {
+                    "type": "string",
+                    "format": "json-pointer",
+                    "description": "An RFC 6901 JSON pointer into the body; empty for the body as a whole.",
+                },
+                "parameter": {"type": "string", "description": "The name of a query parameter."},
+                "code": {
+                    "type": "string",
+                    "description": "Stable and made for programs.\n\n" + _listed(ERROR_CODES),
+                    "enum": list(ERROR_CODES),
+                },
+                "detail": {"type": "string", "description": "For people; may change."},
+            },
+            "required": ["code", "detail"],
+            "additionalProperties": False,
+        },
+        "OutOfTime": {
+            "description": "Time ran out; the counts say what is saved so far.",
+            "allOf": [
+                _ref("Problem"),
+                {
+                    "type": "object",
+                    "properties": {name: _count(name) for name in counts},
+                    "required": ["status", "detail", *counts],
+                },
+            ],
+        },
+    }
+
+
+def _object(members: dict[str, core_schema.TypedDictField]) -> dict[str, Any]:
+    """The JSON schema of an object of the payload, its members described."""
+    schema = _Schemas().generate(core_schema.typed_dict_schema(members, extra_behavior="forbid"))
+    schema["properties"] = {name: {"description": FIELDS[name]} | schema["properties"][name] for name in members}
+    return schema
+
+
+def _count(name: str) -> dict[str, Any]:
+    return {"type": "integer", "minimum": 0, "description": COUNTS[name]}
+
+
+def _listed(descriptions: dict[str, str]) -> str:
+    return "\n".join(f"- `{name}`: {text}" for name, text in descriptions.items())
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+# --- POST /api/streams/ingest -----------------------------------------------------------------------------------------
+
+
+def _ingest(template: dict[str, Any]) -> dict[str, Any]:
+    gateway = template["Resources"]["Api"]["Properties"]["GatewayResponses"]
+    return {
+        "operationId": "ingest",
+        "tags": ["streams"],
+        "summary": "Save data points",
+        "description": "Validation comes first and covers the whole request: one invalid point means 400, and nothing "
+        "is saved. Per hour of a record the value that was received last stays. The same request can be sent again "
+        "without harm, which is also how to complete one that was answered with 503.",
+        "parameters": [
+            {
+                "name": DRY_RUN,
+                "in": "query",
+                "description": "Validate, look up and merge as ever, but write nothing: the answer is 200 with the "
+                "counts that the request would get. Other query parameters are errors.",
+                "schema": {"type": "boolean", "default": False},
+            }
+        ],
+        "requestBody": {
+            "description": f"JSON in UTF-8, up to {MAX_BODY_BYTES // 1024**2} MB (Lambda's limit, which counts the "
+            "body as it is quoted in an event: about 5 MB as it is written), without a Content-Encoding.",
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": _ref("IngestRequest"),
+                    "examples": {
+                        "hour": {"summary": "Three values of an hour", "value": _body("ingest_created")},
+                        "forms": {"summary": "Timestamps and values in other forms", "value": _body("ingest_mixed")},
+                    },
+                }
+            },
+        },
+        "responses": _answers(gateway),
+    }
+
+
+def _answers(gateway: dict[str, Any]) -> dict[str, Any]:
+    fault = gateway["DEFAULT_5XX"]
+    return {
+        "200": _counted("A dry run: what the request would do. Nothing was saved."),
+        "201": _counted("Saved."),
+        "400": _problem(
+            "Something is wrong, and nothing was saved.",
+            {
+                "timestamps": ("Timestamps that are not on the hour", _answer("ingest_timestamps_not_hourly")),
+                "fields": ("Misspelt and unknown fields", _answer("ingest_fields_unknown")),
+                "types": ("Values of a wrong type", _answer("ingest_types_wrong")),
+                "duplicates": ("The same record and hour twice", _answer("ingest_duplicate_points")),
+                "many": ("Everything that is wrong, in one answer", _answer("ingest_many_errors")),
+                "json": ("No JSON", _answer("ingest_json_invalid")),
+                "parameter": ("A misspelt query parameter", PARAMETER_INVALID),
+            },
+            schema="InvalidRequest",
+        ),
+        "403": _problem(
+            "The API key is missing or wrong.", {"forbidden": ("No valid key", _rendered(gateway["INVALID_API_KEY"]))}
+        ),
+        "404": _problem(
+            "The token names no stream, or one that was revoked. Nothing was saved.",
+            {"stream": ("No stream", _answer("ingest_stream_not_found"))},
+        ),
+        "413": _problem(
+            "The body is too large: split the request.",
+            {"size": ("Over 6 MB", _rendered(gateway["REQUEST_TOO_LARGE"]))},
+        ),
+        "415": _problem(
+            "The body has a Content-Encoding, such as gzip, or a Content-Type that is not JSON. Nothing was saved.",
+            {"encoding": ("Compressed", ENCODING_UNSUPPORTED)},
+        ),
+        "429": _problem(
+            "The API key's rate or quota is used up. Nothing was saved.",
+            {
+                "rate": ("Too many requests at once", _rendered(gateway["THROTTLED"])),
+                "quota": ("The quota of the period is used up", _rendered(gateway["QUOTA_EXCEEDED"])),
+            },
+            retry_after=_retry_after(gateway["THROTTLED"]),
+        ),
+        "500": _problem(
+            "Something unforeseen. Sending the request again is safe.", {"unforeseen": ("Unforeseen", INTERNAL_ERROR)}
+        ),
+        "502": _problem(
+            "The function failed. Sending the request again is safe.",
+            {"failed": ("No answer from the function", _rendered(fault, "Internal server error"))},
+            retry_after=_retry_after(fault),
+        ),
+        "503": _problem(
+            "The database was too busy. The counts say what is saved so far; the same request, sent again, completes "
+            "it.",
+            {"time": ("Partly saved", OUT_OF_TIME)},
+            schema="OutOfTime",
+            retry_after=RETRY_AFTER_SECONDS,
+        ),
+        "504": _problem(
+            "The gateway's 29 seconds were over. Sending the request again is safe.",
+            {"time": ("Too slow", _rendered(fault, "Endpoint request timed out"))},
+            retry_after=_retry_after(fault),
+        ),
+    }
+
+
+# Answers that no event leads to. The tests compare them with the handler's.
+PARAMETER_INVALID = {
+    "type": "urn:unitstream:problem:invalid-request",
+    "title": "Invalid request",
+    "status": 400,
+    "detail": "A query parameter is wrong, and nothing was saved.",
+    "total_errors": 1,
+    "errors": [
+        {
+            "parameter": "dryrun",
+            "code": "parameter_invalid",
+            "detail": "there is no such parameter, only dry_run",
+        }
+    ],
+}
+ENCODING_UNSUPPORTED = {
+    "type": "urn:unitstream:problem:encoding-unsupported",
+    "title": "Encoding not supported",
+    "status": 415,
+    "detail": "The body must be plain JSON, without a Content-Encoding. Nothing was saved.",
+}
+INTERNAL_ERROR = {
+    "type": "urn:unitstream:problem:internal-error",
+    "title": "Internal error",
+    "status": 500,
+    "detail": f"Something unforeseen happened. The log has more under the request ID {_REQUEST_ID}. "
+    "The same request can safely be sent again.",
+    "request_id": _REQUEST_ID,
+}
+OUT_OF_TIME = {
+    "type": "urn:unitstream:problem:out-of-time",
+    "title": "Not everything was saved in time",
+    "status": 503,
+    "detail": "The database was too busy. The counts say what is saved so far. The same request can safely be sent "
+    "again, which completes it.",
+    "created": 1200,
+    "updated": 0,
+    "unchanged": 3,
+    "superseded": 0,
+}
+
+
+def _counted(description: str) -> dict[str, Any]:
+    """An answer that holds the counts."""
+    examples = {
+        "created": {"summary": "New points", "value": _answer("ingest_created")},
+        "mixed": {"summary": "Every outcome", "value": _answer("ingest_mixed")},
+    }
+    return {
+        "description": description,
+        "content": {"application/json": {"schema": _ref("Counts"), "examples": examples}},
+    }
+
+
+def _problem(
+    description: str,
+    examples: dict[str, tuple[str, dict[str, Any]]],
+    schema: str = "Problem",
+    retry_after: int | None = None,
+) -> dict[str, Any]:
+    """An answer that is a problem, with `examples` (summary and body) by their names."""
+    shown = {name: {"summary": summary, "value": value} for name, (summary, value) in examples.items()}
+    answer: dict[str, Any] = {"description": description}
+    if retry_after:
+        answer["headers"] = {
+            "Retry-After": {
+                "description": "How many seconds to wait before sending the request again.",
+                "required": True,
+                "schema": {"type": "integer", "minimum": 1, "examples": [retry_after]},
+            }
+        }
+    return answer | {"content": {"application/problem+json": {"schema": _ref(schema), "examples": shown}}}
+
+
+def _answer(name: str) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads((EVENTS / "answers" / f"{name}.json").read_text())["body"]
+    return body
+
+
+def _body(name: str) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(json.loads((EVENTS / f"{name}.json").read_text())["body"])
+    return body
+
+
+def _rendered(response: dict[str, Any], message: str = "") -> dict[str, Any]:
+    """The body of a gateway response, its variables filled in."""
+    text = response["ResponseTemplates"]["application/json"]
+    text = text.replace("$context.error.messageString", json.dumps(message)).replace("$context.requestId", _REQUEST_ID)
+    body: dict[str, Any] = json.loads(text)
+    return body
+
+
+def _retry_after(response: dict[str, Any]) -> int:
+    return int(response["ResponseParameters"]["Headers"]["Retry-After"].strip("'"))
+
+
+if __name__ == "__main__":
+    OPENAPI.write_text(render(build()))
+    print(f"{OPENAPI.name} is written")
