@@ -44,7 +44,7 @@ types: .venv/.installed ## strict types
 
 .PHONY: unit
 unit: .venv/.installed ## tests without a server
-	$(VENV)/pytest tests/unit
+	$(VENV)/pytest -p no:schemathesis tests/unit
 
 .PHONY: integration
 integration: .venv/.installed dynamodb-local ## tests on DynamoDB Local

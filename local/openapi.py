@@ -67,12 +67,12 @@ PROBLEMS = {
     "forbidden": "403: no valid API key",
     "stream-not-found": "404: the token names no stream, or a revoked one",
     "route-not-found": "404: there is no such path or method",
-    "body-too-large": "413",
+    "body-too-large": "413: split the request",
     "content-type-unsupported": "415: the body is not said to be JSON",
     "encoding-unsupported": "415: the body has a Content-Encoding",
     "throttled": "429: the rate of the API key is reached",
     "quota-exceeded": "429: the quota of the API key is used up",
-    "internal-error": "500",
+    "internal-error": "500: the log has more under the `request_id`",
     "out-of-time": "503: the counts say what is saved so far",
 }
 COUNTS = {
@@ -379,7 +379,10 @@ def _answers(gateway: dict[str, Any]) -> dict[str, Any]:
         ),
         "415": _problem(
             "The body has a Content-Encoding, such as gzip, or a Content-Type that is not JSON. Nothing was saved.",
-            {"encoding": ("Compressed", ENCODING_UNSUPPORTED)},
+            {
+                "type": ("Another Content-Type", CONTENT_TYPE_UNSUPPORTED),
+                "encoding": ("A Content-Encoding", ENCODING_UNSUPPORTED),
+            },
         ),
         "429": _problem(
             "The API key's rate or quota is used up. Nothing was saved.",
@@ -426,6 +429,12 @@ PARAMETER_INVALID = {
             "detail": "there is no such parameter, only dry_run",
         }
     ],
+}
+CONTENT_TYPE_UNSUPPORTED = {
+    "type": "urn:unitstream:problem:content-type-unsupported",
+    "title": "Content type not supported",
+    "status": 415,
+    "detail": "The body must be JSON, with the header Content-Type: application/json. Nothing was saved.",
 }
 ENCODING_UNSUPPORTED = {
     "type": "urn:unitstream:problem:encoding-unsupported",

@@ -244,7 +244,8 @@ SAVED = Counts(created=1_200, unchanged=3)
         pytest.param(
             openapi.PARAMETER_INVALID, None, {"multiValueQueryStringParameters": {"dryrun": ["true"]}}, id="400"
         ),
-        pytest.param(openapi.ENCODING_UNSUPPORTED, None, {"headers": {"Content-Encoding": "gzip"}}, id="415"),
+        pytest.param(openapi.CONTENT_TYPE_UNSUPPORTED, None, {"headers": {"Content-Type": "text/csv"}}, id="415 type"),
+        pytest.param(openapi.ENCODING_UNSUPPORTED, None, {"headers": {"Content-Encoding": "gzip"}}, id="415 encoding"),
         pytest.param(openapi.INTERNAL_ERROR, raising(RuntimeError()), {}, id="500"),
         pytest.param(openapi.OUT_OF_TIME, raising(OutOfTime(SAVED)), {}, id="503"),
     ],
