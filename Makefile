@@ -44,7 +44,7 @@ types: .venv/.installed ## strict types
 
 .PHONY: unit
 unit: .venv/.installed ## tests without a server
-	$(VENV)/pytest -p no:schemathesis tests/unit
+	$(VENV)/pytest -p no:schemathesis -n 2 tests/unit
 
 .PHONY: integration
 integration: .venv/.installed dynamodb-local ## tests on DynamoDB Local
