@@ -5,19 +5,11 @@ from __future__ import annotations
 import os
 
 import hypothesis
+import support
 
 # Machines are noisy: a slow example is no finding.
 hypothesis.settings.register_profile("unitstream", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("unitstream")
 
-for name in [name for name in os.environ if name.startswith("AWS_")]:
-    del os.environ[name]
-os.environ.update(
-    AWS_ACCESS_KEY_ID="test",
-    AWS_SECRET_ACCESS_KEY="test",
-    AWS_DEFAULT_REGION="us-east-1",
-    AWS_CONFIG_FILE=os.devnull,
-    AWS_SHARED_CREDENTIALS_FILE=os.devnull,
-    AWS_EC2_METADATA_DISABLED="true",
-    POWERTOOLS_SERVICE_NAME="unitstream",
-)
+support.forget_this_machine()
+os.environ["POWERTOOLS_SERVICE_NAME"] = "unitstream"

@@ -294,7 +294,7 @@ class FaultProxy:
         url = f"{self.endpoint}/_microburst/{path}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)  # noqa: S310  # the proxy's
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310  # the proxy's
             return json.load(response)
 
 

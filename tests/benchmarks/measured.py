@@ -202,8 +202,8 @@ def profiled(path: str | None) -> Iterator[None]:
         yield
         return
     import cProfile  # noqa: PLC0415  # only where it is asked for
-    import pstats  # noqa: PLC0415
-    import threading  # noqa: PLC0415
+    import pstats  # noqa: PLC0415  # as above
+    import threading  # noqa: PLC0415  # as above
 
     profiles = [cProfile.Profile(time.thread_time)]
 
