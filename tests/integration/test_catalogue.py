@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import support
 from botocore.exceptions import ClientError
@@ -11,6 +12,7 @@ from stack import DEMO_STREAM_ID, DEMO_TOKEN
 from support import point, proxy_event, request_body
 
 import app
+from unitstream.dynamodb import CONNECTIONS
 from unitstream.identity import record_id
 
 if TYPE_CHECKING:
@@ -60,7 +62,9 @@ def test_the_catalogue_names_every_metric_and_series_once(invoke: Invoke, tables
         for item in items
         if "dimensions" in item
     }
-    assert [(item["metric_name"]["S"], item["metric_agg_func"]["S"]) for item in metrics] == [("orders", "Sum")]
+    assert [{name: value["S"] for name, value in item.items() if name not in {"pk", "sk"}} for item in metrics] == [
+        {"metric_name": "orders", "metric_agg_func": "Sum", "first_day": "2022-10-01", "last_day": "2022-10-02"}
+    ]
     assert found == {
         record_id("orders", "Sum", {"region": region}): ("orders", "Sum", {"region": {"S": region}})
         for region in ("eu", "us")
@@ -69,13 +73,39 @@ def test_the_catalogue_names_every_metric_and_series_once(invoke: Invoke, tables
 
 def test_known_series_cost_no_read_and_no_write(invoke: Invoke) -> None:
     """A warm function that saves another day of series it knows reads the days and writes the days, nothing else."""
-    save(invoke, series("2022-10-01", 20))
+    save(invoke, [*series("2022-10-01", 20), *series("2022-10-03", 20)])
     calls = record_calls()
     save(invoke, series("2022-10-02", 20))
     assert [operation for operation, _ in calls] == ["BatchGetItem", "BatchExecuteStatement"]
     (_, read), (_, write) = calls
     (table,) = read["RequestItems"].values()
     assert len(table["Keys"]) == len(write["Statements"]) == 20
+
+
+def test_a_new_day_costs_a_known_metric_one_write(invoke: Invoke) -> None:
+    """Once a day, whoever is first says so in the metric's item; the others of that day find it said."""
+    save(invoke, series("2022-10-01", 20))
+    calls = record_calls()
+    save(invoke, series("2022-10-02", 20)[:10])
+    save(invoke, series("2022-10-02", 20)[10:])
+    assert [operation for operation, _ in calls] == ["BatchExecuteStatement"] + [
+        "BatchGetItem",
+        "BatchExecuteStatement",
+    ] * 2
+    assert len(calls[0][1]["Statements"]) == 1
+
+
+def test_the_days_of_a_metric_are_told_however_they_arrive(invoke: Invoke, tables: Tables) -> None:
+    """A warm function whose memory is out of date, another one's days, days before the first: all are covered."""
+    save(invoke, [point("2022-10-03", 1)])
+    behind = app.tables()
+    app.tables.cache_clear()
+    save(invoke, [point("2022-09-01", 1), point("2022-10-05", 1)])
+    app.tables.cache_clear()
+    with mock.patch.object(app, "tables", return_value=behind):
+        save(invoke, [point("2022-10-04", 1), point("2022-10-06", 1)])
+    (metric,) = [item for item in support.scan(tables.client, tables.metrics) if "first_day" in item]
+    assert (metric["first_day"]["S"], metric["last_day"]["S"]) == ("2022-09-01", "2022-10-06")
 
 
 def test_a_cold_function_reads_the_catalogue_and_writes_none_of_it_again(invoke: Invoke) -> None:
@@ -85,16 +115,74 @@ def test_a_cold_function_reads_the_catalogue_and_writes_none_of_it_again(invoke:
     calls = record_calls()
     save(invoke, series("2022-10-02", 20))
     writes = [params for operation, params in calls if operation == "BatchExecuteStatement"]
-    assert sum(len(params["Statements"]) for params in writes) == 20
+    assert sum(len(params["Statements"]) for params in writes) == 1 + 20  # the metric's new last day, and the days
 
 
-def test_an_existing_day_asks_for_no_catalogue(invoke: Invoke) -> None:
-    """A day that is there was catalogued before it was written, so even a cold function does not look."""
+def test_an_existing_day_asks_for_no_series(invoke: Invoke, tables: Tables) -> None:
+    """A day that is there was catalogued before it was written, so even a cold function looks for the metric only."""
     save(invoke, series("2022-10-01", 20))
     app.tables.cache_clear()
     calls = record_calls()
     save(invoke, series("2022-10-01", 20), NOW + 1)
-    assert [operation for operation, _ in calls] == ["GetItem", "BatchGetItem", "BatchExecuteStatement"]
+    assert [operation for operation, _ in calls] == ["GetItem", "BatchGetItem", "BatchGetItem", "BatchExecuteStatement"]
+    assert len(calls[1][1]["RequestItems"][tables.metrics]["Keys"]) == 1
+
+
+def test_a_first_load_reads_next_to_nothing(invoke: Invoke, tables: Tables) -> None:
+    """Once a request has met new series only, the rest of them are inserted without being looked for."""
+    count = 2_000
+    calls = record_calls()
+    save(invoke, series("2022-10-01", count))
+    reads = [params for operation, params in calls if operation == "BatchGetItem"]
+    read = sum(len(params["RequestItems"][tables.metrics]["Keys"]) for params in reads)
+    # the metric, and for the batches that are under way before the first one has ended, their days and series
+    assert read <= 1 + CONNECTIONS * 2 * 100
+    written = sum(len(params["Statements"]) for operation, params in calls if operation == "BatchExecuteStatement")
+    assert written == 1 + 2 * count
+    assert len(catalogued(tables)) == len(support.stored_points(tables.client, tables.metrics)) == count
+
+
+def test_a_first_load_that_is_none_is_noticed(invoke: Invoke, tables: Tables) -> None:
+    """New series first, known ones after them: the known ones are found, merged, and few are inserted in vain."""
+    known = series("2022-10-01", 1_000)
+    save(invoke, known)
+    app.tables.cache_clear()
+    calls = record_calls()
+    new = [point("2022-10-01", 1, dimensions={"product": str(number)}) for number in range(1_000)]
+    corrected = [one | {"metric_value": 2} for one in known]
+    answer = invoke(proxy_event(request_body(new + corrected, DEMO_TOKEN), NOW + 1))
+    assert json.loads(answer["body"]) == {
+        "received": 2_000,
+        "created": 1_000,
+        "updated": 1_000,
+        "unchanged": 0,
+        "superseded": 0,
+    }
+    assert len(catalogued(tables)) == 2_000
+    written = sum(len(params["Statements"]) for operation, params in calls if operation == "BatchExecuteStatement")
+    assert written <= 2 * 1_000 + 1_000 + CONNECTIONS * 100
+
+
+def test_a_first_load_that_meets_another_one_loses_nothing(invoke: Invoke, tables: Tables) -> None:
+    """Another producer saves a new series' day right after it was catalogued here: the later value stays."""
+    points = series("2022-10-01", 1_200)
+    behind = app.tables()
+    others: list[dict[str, Any]] = []
+
+    def save_the_same(params: dict[str, Any], **_: Any) -> None:
+        new_days = any("'v00'" in statement["Statement"] for statement in params["Statements"])
+        if new_days and not others and behind[1]._catalogued:  # noqa: SLF001  # a first load by now
+            others.append({})
+            app.tables.cache_clear()
+            save(invoke, [one | {"metric_value": 9} for one in points], NOW + 1)
+
+    events = behind[1]._client.meta.events  # noqa: SLF001  # where another producer comes in between
+    events.register("provide-client-params.dynamodb.BatchExecuteStatement", save_the_same)
+    save(invoke, points)
+    assert others
+    values = support.stored_points(tables.client, tables.metrics).values()
+    assert len(values) == 1_200
+    assert set(values) == {(NOW + 1, 9.0)}
 
 
 def test_what_a_warm_function_remembers_is_bounded(

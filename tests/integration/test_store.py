@@ -182,7 +182,7 @@ def test_a_throttle_that_lasts_is_answered_before_the_gateway_gives_up(tables: T
     """503 with Retry-After and true counts; the same request, sent again, completes."""
     points = [point(f"2022-{month:02}-{day:02}", 1) for month in range(1, 5) for day in range(1, 29)]
     event = proxy_event(request_body(points, DEMO_TOKEN), NOW)
-    throttle("BatchExecuteStatement", chain([0] * 3, repeat(1)))
+    throttle("BatchExecuteStatement", chain([0] * 5, repeat(1)))
     context = support.LambdaContext(timeout_seconds=app.RESERVED_SECONDS + 0.5)
     answer = app.lambda_handler(event, context)
     problem = json.loads(answer["body"])

@@ -3,10 +3,10 @@
     item      pk                                                    sk                    holds
     day       {stream_id}#{record_id}                               2022-10-01            v00…v23, t00…t23, rev
     series    {stream_id}#series#{agg_func}#{shard}#{metric_name}   {record_id}           name, function, dimensions
-    metric    {stream_id}#metrics                                   {metric_name}#{Sum}   name, function
+    metric    {stream_id}#metrics                                   {metric_name}#{Sum}   name, function, its days
 
 A day of a record is read, merged and written back on the condition that nobody wrote it in between; who loses the race
-begins again. The catalogue (series and metric) is written before a record's first day, so that no saved point is
+begins again. The catalogue (series and metric) is written before the days that it tells of, so that no saved point is
 missing from it.
 """
 
@@ -24,7 +24,7 @@ from unitstream.dynamodb import CALL_ERRORS, CONNECTIONS, is_transient, paced
 from unitstream.problems import OutOfTime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, BatchStatementRequestTypeDef
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     Item = dict[str, AttributeValueTypeDef]
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 # DynamoDB's limits for one call.
 KEYS_PER_READ = 100
@@ -43,7 +44,8 @@ REMEMBERED_CATALOGUE_KEYS = 100_000
 
 # A statement's error codes after which the day is read and merged again: it lost a race, or DynamoDB was too busy.
 # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchStatementError.html
-_LOST_RACE = {"ConditionalCheckFailed", "DuplicateItem", "TransactionConflict"}
+_THERE_ALREADY = "DuplicateItem"
+_LOST_RACE = {"ConditionalCheckFailed", "TransactionConflict", _THERE_ALREADY}
 _BUSY = {"InternalServerError", "ProvisionedThroughputExceeded", "RequestLimitExceeded", "ThrottlingError"}
 # Our own: the deadline was over before the statement's turn came.
 _NOT_SENT = "NotSent"
@@ -103,12 +105,28 @@ class Origin(NamedTuple):
     received_at: int
 
 
-class _Task(NamedTuple):
+class Span(NamedTuple):
+    """Days of a metric: the first and the last, and all between them."""
+
+    first: str
+    last: str
+
+    def covers(self, other: Span) -> bool:
+        return self.first <= other.first and other.last <= self.last
+
+    def widened(self, other: Span) -> Span:
+        return Span(min(self.first, other.first), max(self.last, other.last))
+
+
+@dataclass(slots=True)
+class _Task:
     """What all batches of a request have in common."""
 
     origin: Origin
     deadline: float
     dry_run: bool
+    # Whether the last batch met new series only, so that the next ones are expected to be new as well.
+    first_load: bool = False
 
 
 @dataclass(slots=True)
@@ -140,6 +158,7 @@ class MetricsTable:
         self._client = client
         self._table_name = table_name
         self._catalogued: set[Key] = set()
+        self._spans: dict[Key, Span] = {}
 
     def save(self, ingest: Ingest, origin: Origin, deadline: float, effort: Effort, *, dry_run: bool = False) -> Counts:
         """Merge the points of `ingest` into the table, or with `dry_run` only say what that would do.
@@ -166,11 +185,9 @@ class MetricsTable:
                     break
             return saved, spent
 
-        if len(days) <= KEYS_PER_READ:
-            parts = [save_batch(days)]
-        else:
-            with ThreadPoolExecutor(CONNECTIONS) as pool:
-                parts = list(pool.map(save_batch, _batches(days, KEYS_PER_READ)))
+        if not dry_run and not self._catalogue_metrics(ingest, task):
+            raise OutOfTime
+        parts = _side_by_side(save_batch, days)
         for _, spent in parts:
             effort.add(spent)
         saved = sum((counts for counts, _ in parts), Counts())
@@ -181,14 +198,22 @@ class MetricsTable:
     def _save_once(self, days: list[_Day], task: _Task, effort: Effort) -> tuple[Counts, list[_Day]]:
         """Read, merge and write `days` once. Returns the counts of those that are settled, and the days that are not.
 
-        The first time, a read may be stale at half the price: a stale day only loses the race.
+        The first time, a read may be stale at half the price: a stale day only loses the race. In a first load, series
+        are inserted without looking for them: what was not in the catalogue has no day to read either, and were there
+        one, that would be a lost race as well.
         """
         started = time.perf_counter()
         received_at = task.origin.received_at
         again = effort.rounds > 0
+        catalogued: dict[str, str] = {}
+        if task.first_load and not again:
+            catalogued = self._catalogue_series([day.series for day in days], task, blindly=True)
+        fresh = {record_id for record_id, code in catalogued.items() if not code}
+
         attributes = ["pk", "sk", "rev"]
         attributes += [f"{kind}{hour:02}" for hour in {hour for day in days for hour in day.hours} for kind in "vt"]
-        stored, unread = self._read([day.key for day in days], attributes, task.deadline, consistent=again)
+        to_read = [day.key for day in days if day.series.record_id not in fresh]
+        stored, unread = self._read(to_read, attributes, task.deadline, consistent=again)
 
         read = time.perf_counter()
         saved = Counts()
@@ -210,8 +235,9 @@ class MetricsTable:
             writes.append((day, self._day_statement(day.key, winners, received_at, item, revision)))
 
         merged = time.perf_counter()
-        new = {day.series.record_id: day.series for day, _ in writes if day.key not in stored}
-        uncatalogued = self._catalogue(new.values(), task, consistent=again)
+        new = [day.series for day, _ in writes if day.key not in stored]
+        catalogued |= self._catalogue_series(new, task, consistent=again)
+        uncatalogued = {record_id for record_id, code in catalogued.items() if code not in {"", _THERE_ALREADY}}
         unsettled += [day for day, _ in writes if day.series.record_id in uncatalogued]
         writes = [(day, statement) for day, statement in writes if day.series.record_id not in uncatalogued]
         codes = self._execute([statement for _, statement in writes], task.deadline)
@@ -221,6 +247,8 @@ class MetricsTable:
             else:
                 saved += day.attempts[revision]
 
+        if catalogued:
+            task.first_load = not any(catalogued.values())
         effort.rounds += 1
         effort.lost_races += sum(code in _LOST_RACE for code in codes)
         effort.throttles += len(unread) + len(uncatalogued) + sum(code in _BUSY for code in codes)
@@ -229,31 +257,102 @@ class MetricsTable:
         effort.write_time += time.perf_counter() - merged
         return saved, unsettled
 
-    def _catalogue(self, new: Iterable[Series], task: _Task, *, consistent: bool) -> set[str]:
-        """See to it that the catalogue has the `new` series and their metrics. Returns the record IDs it failed for."""
+    def _catalogue_metrics(self, ingest: Ingest, task: _Task) -> bool:
+        """See to it that the catalogue has the metrics of `ingest`, with all of their days. Returns whether it has.
+
+        A metric's days only become more, so what a warm function remembers of them stays true.
+        """
+        names: dict[str, Span] = {}
+        for series in ingest.series:
+            span = Span(min(series.days), max(series.days))
+            before = names.get(series.metric_name, span)
+            names[series.metric_name] = before.widened(span)
         origin = task.origin
-        wanted: dict[Key, Item] = {}
-        keys: dict[str, tuple[Key, Key]] = {}
-        for series in new:
-            described: Item = {"metric_name": {"S": series.metric_name}, "metric_agg_func": {"S": origin.agg_func}}
-            metric = metric_key(origin.stream_id, series.metric_name, origin.agg_func)
-            one = series_key(origin.stream_id, series.metric_name, origin.agg_func, series.record_id)
-            keys[series.record_id] = (metric, one)
-            if metric not in self._catalogued:
-                wanted[metric] = described
-            if one not in self._catalogued:
-                wanted[one] = described | {"dimensions": {"M": {k: {"S": v} for k, v in series.dimensions.items()}}}
-        if not wanted:
+        keys = {metric_key(origin.stream_id, name, origin.agg_func): name for name in names}
+        unknown = [
+            key for key, name in keys.items() if key not in self._spans or not self._spans[key].covers(names[name])
+        ]
+
+        def catalogue(left: list[Key]) -> bool:
+            # The first time, what is remembered will do: if it is out of date, the write is refused.
+            stored = {key: self._spans[key] for key in left if key in self._spans}
+            for attempt in paced(task.deadline):
+                unread = self._read_spans([key for key in left if key not in stored], task.deadline, attempt, stored)
+                spans = {
+                    key: stored[key].widened(names[keys[key]]) if key in stored else names[keys[key]]
+                    for key in left
+                    if key not in unread
+                }
+                writes = {
+                    key: self._metric_statement(key, keys[key], origin.agg_func, span, stored.get(key))
+                    for key, span in spans.items()
+                    if span != stored.get(key)
+                }
+                codes = dict(zip(writes, self._execute(list(writes.values()), task.deadline), strict=True))
+                self._spans.update((key, span) for key, span in spans.items() if not codes.get(key))
+                left = [key for key in left if key in unread or codes.get(key)]
+                if not left:
+                    return True
+                stored.clear()
+            return False
+
+        if len(self._spans) + len(unknown) > REMEMBERED_CATALOGUE_KEYS:
+            self._spans.clear()
+        return not unknown or all(_side_by_side(catalogue, unknown))
+
+    def _read_spans(self, keys: list[Key], deadline: float, attempt: int, into: dict[Key, Span]) -> set[Key]:
+        """Put the days that the metrics under `keys` have `into`. Returns the keys that could not be read."""
+        if not keys:
             return set()
-        found, unread = self._read(list(wanted), ["pk", "sk"], task.deadline, consistent=consistent)
-        missing = [key for key in wanted if key not in found and key not in unread]
-        codes = self._execute([self._insert(key, wanted[key]) for key in missing], task.deadline)
-        # Somebody else's insert says the same thing: an item's key tells all that it holds.
-        failed = unread | {key for key, code in zip(missing, codes, strict=True) if code not in {"", "DuplicateItem"}}
+        found, unread = self._read(keys, ["pk", "sk", "first_day", "last_day"], deadline, consistent=attempt > 0)
+        into.update((key, Span(item["first_day"]["S"], item["last_day"]["S"])) for key, item in found.items())
+        return unread
+
+    def _metric_statement(
+        self, key: Key, name: str, agg_func: str, span: Span, stored: Span | None
+    ) -> BatchStatementRequestTypeDef:
+        days: Item = {"first_day": {"S": span.first}, "last_day": {"S": span.last}}
+        if not stored:
+            described: Item = {"metric_name": {"S": name}, "metric_agg_func": {"S": agg_func}}
+            return self._insert(key, described | days)
+        # The condition on the days: nobody widened them since they were read.
+        conditions: Item = key.to_item() | {"first_day": {"S": stored.first}, "last_day": {"S": stored.last}}
+        return {
+            "Statement": _update_text(self._table_name, tuple(days), tuple(conditions)),
+            "Parameters": [*days.values(), *conditions.values()],
+        }
+
+    def _catalogue_series(
+        self, series: Iterable[Series], task: _Task, *, consistent: bool = False, blindly: bool = False
+    ) -> dict[str, str]:
+        """See to it that the catalogue has `series`; `blindly` does so without reading it first.
+
+        Returns the error codes of those that were not known, by record ID: empty for one that is new,
+        `_THERE_ALREADY` for one that the catalogue had, any other for one that it failed for.
+        """
+        origin = task.origin
+        wanted: dict[Key, Series] = {}
+        for one in series:
+            key = series_key(origin.stream_id, one.metric_name, origin.agg_func, one.record_id)
+            if key not in self._catalogued:
+                wanted[key] = one
+        codes: dict[Key, str] = {}
+        if not blindly:
+            found, unread = self._read(list(wanted), ["pk", "sk"], task.deadline, consistent=consistent)
+            codes = dict.fromkeys(found, _THERE_ALREADY) | dict.fromkeys(unread, _NOT_SENT)
+        inserts: dict[Key, BatchStatementRequestTypeDef] = {}
+        for key, one in wanted.items():
+            if key not in codes:
+                described: Item = {"metric_name": {"S": one.metric_name}, "metric_agg_func": {"S": origin.agg_func}}
+                described["dimensions"] = {"M": {name: {"S": value} for name, value in one.dimensions.items()}}
+                inserts[key] = self._insert(key, described)
+        codes |= zip(inserts, self._execute(list(inserts.values()), task.deadline), strict=True)
+
         if len(self._catalogued) + len(wanted) > REMEMBERED_CATALOGUE_KEYS:
             self._catalogued.clear()
-        self._catalogued |= wanted.keys() - failed
-        return {record_id for record_id, pair in keys.items() if not failed.isdisjoint(pair)}
+        # Somebody else's insert says the same thing: an item's key tells all that it holds.
+        self._catalogued.update(key for key, code in codes.items() if code in {"", _THERE_ALREADY})
+        return {wanted[key].record_id: code for key, code in codes.items()}
 
     def _day_statement(
         self, key: Key, winners: dict[int, float], received_at: int, stored: Item, revision: str
@@ -266,9 +365,10 @@ class MetricsTable:
         if not stored:
             return self._insert(key, changes)
         # The condition on `rev`: nobody wrote this day since it was read.
+        conditions = key.to_item() | {"rev": stored["rev"]}
         return {
-            "Statement": _update_text(self._table_name, tuple(changes)),
-            "Parameters": [*changes.values(), *key.to_item().values(), stored["rev"]],
+            "Statement": _update_text(self._table_name, tuple(changes), tuple(conditions)),
+            "Parameters": [*changes.values(), *conditions.values()],
         }
 
     def _insert(self, key: Key, attributes: Item) -> BatchStatementRequestTypeDef:
@@ -335,15 +435,23 @@ def _insert_text(table_name: str, attributes: tuple[str, ...]) -> str:
 
 
 @lru_cache(maxsize=1_024)
-def _update_text(table_name: str, attributes: tuple[str, ...]) -> str:
+def _update_text(table_name: str, attributes: tuple[str, ...], conditions: tuple[str, ...]) -> str:
     changes = " ".join(f"SET {name}=?" for name in attributes)
-    return f'UPDATE "{table_name}" {changes} WHERE pk=? AND sk=? AND rev=?'
+    return f'UPDATE "{table_name}" {changes} WHERE {" AND ".join(f"{name}=?" for name in conditions)}'
 
 
 def _versions(item: Item, hours: Iterable[int]) -> dict[int, Version]:
     """Return what `item`, a day, holds for `hours`."""
     names = ((hour, f"t{hour:02}", f"v{hour:02}") for hour in hours)
     return {hour: (int(item[t]["N"]), float(item[v]["N"])) for hour, t, v in names if v in item}
+
+
+def _side_by_side(work: Callable[[list[T]], R], items: Sequence[T]) -> list[R]:
+    """Do `work` for `items`, as many of them at a time as a read takes keys."""
+    if len(items) <= KEYS_PER_READ:
+        return [work(list(items))]
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        return list(pool.map(work, _batches(items, KEYS_PER_READ)))
 
 
 def _batches(items: Sequence[T], size: int) -> Iterator[list[T]]:
