@@ -33,7 +33,7 @@ ARCHITECTURE = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x
 SAM = REPOSITORY / ".local" / "sam"
 # `make runtime` says which environment it made; without it, the newest one is taken.
 ENVIRONMENT_VARIABLE = "RUNTIME_ENVIRONMENT"
-FUNCTION, LAYER = "IngestFunction", "CommonLayer"
+FUNCTIONS, LAYER = ("IngestFunction", "ViewsFunction"), "CommonLayer"
 INVOCATIONS = "/2015-03-31/functions/function/invocations"
 # Lambda's limit for the event of a synchronous invocation.
 LARGEST_EVENT_BYTES = 6 * 1024 * 1024
@@ -60,7 +60,7 @@ def _version_of(environment: Path) -> list[int]:
 
 @dataclass(frozen=True)
 class Artefact:
-    """What `sam build` made, and the interpreter that it was made for."""
+    """What `sam build` made of a function, and the interpreter that it was made for."""
 
     python: Path
     function: Path
@@ -109,8 +109,8 @@ class Artefact:
         }
 
 
-def build(environment: Path, into: Path) -> Artefact:
-    """Build template.yaml with the SAM CLI, for the interpreter of `environment`."""
+def build(environment: Path, into: Path) -> dict[str, Artefact]:
+    """Build template.yaml with the SAM CLI, for the interpreter of `environment`. Returns its functions."""
     python = environment / "bin" / "python"
     command = [str(python), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
     version = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -133,13 +133,14 @@ def build(environment: Path, into: Path) -> Artefact:
     )
     assert built.returncode == 0, built.stdout
     template = yaml_parse((into / "template.yaml").read_text())
-    properties = template["Globals"]["Function"] | template["Resources"][FUNCTION]["Properties"]
-    function = into / properties["CodeUri"]
-    layer = into / template["Resources"][LAYER]["Properties"]["ContentUri"]
     # Lambda unpacks layers into /opt.
-    return Artefact(
-        python, function, layer / "python", properties | {"Runtime": f"python{version}"}, template["Parameters"]
-    )
+    layer = into / template["Resources"][LAYER]["Properties"]["ContentUri"] / "python"
+    built_for = {"Runtime": f"python{version}"}
+    artefacts = {}
+    for function in FUNCTIONS:
+        properties = template["Globals"]["Function"] | template["Resources"][function]["Properties"] | built_for
+        artefacts[function] = Artefact(python, into / properties["CodeUri"], layer, properties, template["Parameters"])
+    return artefacts
 
 
 class Emulator:

@@ -14,6 +14,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
 
 import boto3
 import pytest
@@ -38,6 +39,7 @@ def forget_this_machine() -> None:
     """Leave no way to a real AWS account, and nothing of this machine's settings."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "POWERTOOLS_"))]:
         del os.environ[name]
+    os.environ.pop("COLUMNS", None)  # pytest-xdist sets it in its workers
     os.environ.update(
         AWS_ACCESS_KEY_ID="test",
         AWS_SECRET_ACCESS_KEY="test",
@@ -128,10 +130,23 @@ class Stack:
     endpoint: str
     name: str
 
+    @property
+    def api_url(self) -> str:
+        """What the paths of the API come after."""
+        return self.url.removesuffix("/api/streams/ingest")
+
     def post(self, body: str, **headers: str) -> tuple[int, Message, str]:
         """Send `body` over HTTP, with the API key unless `headers` say otherwise."""
         sent = {"Content-Type": "application/json", "x-api-key": self.api_key} | headers
-        request = urllib.request.Request(self.url, body.encode(), sent)  # noqa: S310  # the address is the stack's
+        return self._send(urllib.request.Request(self.url, body.encode(), sent))  # noqa: S310  # the address is the stack's
+
+    def get(self, path: str, headers: dict[str, str] | None = None, **parameters: Any) -> tuple[int, Message, str]:
+        """Read `path`, which is encoded, with API key and token unless `headers` say otherwise."""
+        sent = {"x-api-key": self.api_key, "X-Data-Stream-Token": self.token} | (headers or {})
+        address = f"{self.api_url}{path}?{urlencode(parameters, doseq=True)}"
+        return self._send(urllib.request.Request(address, headers=sent))  # noqa: S310  # as above
+
+    def _send(self, request: urllib.request.Request) -> tuple[int, Message, str]:
         try:
             with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310  # as above
                 return response.status, response.headers, response.read().decode()
@@ -148,8 +163,8 @@ class Stack:
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
     def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
-        """Invoke the ingest function with `event`, past the gateway."""
-        function = self.outputs()["IngestFunctionName"]
+        """Invoke the function that `event` is for, past the gateway."""
+        function = self.outputs()["IngestFunctionName" if event["httpMethod"] == "POST" else "ViewsFunctionName"]
         answer = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
         assert "FunctionError" not in answer
         payload: dict[str, Any] = json.loads(answer["Payload"].read())
@@ -195,6 +210,18 @@ def proxy_event(body: str | None, received_at: int, **changes: Any) -> dict[str,
         "body": body,
         "isBase64Encoded": False,
     }
+    return event | changes
+
+
+def get_event(resource: str, token: str | None, **changes: Any) -> dict[str, Any]:
+    """Return what API Gateway makes of a read; of its parameters, lists of values, are those of the query string."""
+    headers = {"accept": "*/*", "x-api-key": "secret-api-key"} | ({"x-data-stream-token": token} if token else {})
+    headers |= changes.pop("headers", {})
+    parameters = changes.pop("parameters", None)
+    event = proxy_event(None, 0, resource=resource, path=resource, httpMethod="GET", headers=headers)
+    event["multiValueHeaders"] = {name: [value] for name, value in headers.items()}
+    event["multiValueQueryStringParameters"] = parameters
+    event["queryStringParameters"] = {name: values[-1] for name, values in parameters.items()} if parameters else None
     return event | changes
 
 

@@ -1,4 +1,6 @@
-"""`make bench`: what saving points costs, side by side with two plain ways of doing it, on DynamoDB Local.
+"""`make bench`: what saving and reading cost, side by side with plain ways of doing it, on DynamoDB Local.
+
+Reading is measured by `reads.py`.
 
 To see where the CPU goes: `make bench PROFILE=1` leaves cProfile's figures of the handler in `.bench/{run}.pstats`, for
 `.venv/bin/python -m pstats`; the figures in the table are then too high.
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pytest
 import support
+from benchmarks import reads
 from benchmarks.units import Calls, Snapshot, Stored, item_size
 
 from unitstream.identity import record_id
@@ -61,10 +64,11 @@ class Plan:
     sample: int  # points of the way whose cost a point is the same for any number of them
     import_pairs: int
     one_point_repetitions: int
+    reads: reads.Plan
 
 
-FULL = Plan(40_000, 1_000, 5, 2_000, 15, 600)
-QUICK = Plan(4_000, 1_000, 1, 250, 5, 200)
+FULL = Plan(40_000, 1_000, 5, 2_000, 15, 600, reads.FULL)
+QUICK = Plan(4_000, 1_000, 1, 250, 5, 200, reads.QUICK)
 
 
 class Shape(NamedTuple):
@@ -217,6 +221,17 @@ class Bench:
         pairs = [(cpu(IMPORT_HANDLER), cpu(IMPORT_BOTO3)) for _ in range(self._plan.import_pairs + 1)]
         return pairs[1:]  # the first may have compiled
 
+    def reads(self) -> list[reads.Read]:
+        """Return what reading costs."""
+        return reads.measure(
+            client=self._client,
+            new_table=self._table,
+            plan=self._plan.reads,
+            home=self._home,
+            environment=self._environment,
+            profile=RESULTS if self._profile else None,
+        )
+
     def _job(self, points: Sequence[Point], received_at: int) -> dict[str, Any]:
         return {
             "received_at": received_at,
@@ -309,7 +324,11 @@ def middle(runs: Sequence[Run]) -> Run:
 
 
 def targets_of(
-    runs: Sequence[Run], plan: Plan, one: dict[str, list[float]], imports: list[tuple[float, float]]
+    runs: Sequence[Run],
+    plan: Plan,
+    one: dict[str, list[float]],
+    imports: list[tuple[float, float]],
+    read: list[reads.Read],
 ) -> list[Target]:
     cpu = {(run.shape, run.load, run.way): run.cpu_us for run in runs}
     small = {kind: str(Shape(kind, plan.small)) for kind in ("backfill", "snapshot")}
@@ -340,6 +359,7 @@ def targets_of(
         Target("one warm point: CPU, against one bare put_item", statistics.median(a / b for a, b in pairs), 3),
         Target("start: CPU, against boto3 with a client", statistics.median(a / b for a, b in imports), 1.35),
         Target("largest request: peak memory of the process, MB", peak, 320),
+        *(Target(*figure) for figure in reads.figures_of(read)),
     ]
 
 
@@ -364,6 +384,8 @@ def report(
     plan: Plan,
     one: dict[str, list[float]],
     imports: list[tuple[float, float]],
+    *,
+    read: list[reads.Read],
 ) -> Iterator[str]:
     ours = {(run.shape, run.load): run.cpu_us for run in runs if run.way == "handler"}
     head = ("shape", "load", "way", "points", "CPU µs/pt", "ratio", "wall µs/pt", "WU/pt", "RU/pt", "calls", "peak MB")
@@ -405,6 +427,10 @@ def report(
         f"boto3 with a client: {statistics.median(b for _, b in imports) * 1e3:,.0f} ms"
     )
     yield ""
+    yield from table(reads.HEAD, reads.rows_of(read))
+    yield ""
+    yield "Reading is measured without HTTP. ratio: CPU a point against the loop's, which looks at no value."
+    yield ""
     yield from table(
         ("target", "figure", "wanted", "met"),
         [
@@ -424,7 +450,9 @@ def say(text: str = "") -> None:
     sys.stdout.flush()
 
 
-def measure(plan: Plan, *, profile: bool) -> tuple[list[Run], dict[str, list[float]], list[tuple[float, float]]]:
+def measure(
+    plan: Plan, *, profile: bool
+) -> tuple[list[Run], dict[str, list[float]], list[tuple[float, float]], list[reads.Read]]:
     with support.dynamodb_local() as endpoint, tempfile.TemporaryDirectory() as home:
         bench = Bench(endpoint, plan, Path(home), profile=profile)
         say("start: imports")
@@ -438,11 +466,12 @@ def measure(plan: Plan, *, profile: bool) -> tuple[list[Run], dict[str, list[flo
             repetitions = plan.small_repetitions if shape.points <= plan.small else 1
             repeated = [list(bench.shape(shape)) for _ in range(repetitions)]
             runs += [middle(same) for same in zip(*repeated, strict=True)]
-        return runs, one, imports
+        say("reading")
+        return runs, one, imports, bench.reads()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure what saving points costs.")
+    parser = argparse.ArgumentParser(description="Measure what saving and reading points cost.")
     parser.add_argument("--quick", action="store_true", help="smaller shapes, within a minute")
     parser.add_argument("--profile", action="store_true", help="leave cProfile's figures of the handler in .bench")
     arguments = parser.parse_args()
@@ -452,12 +481,12 @@ def main() -> None:
 
     started = time.monotonic()
     try:
-        runs, one, imports = measure(plan, profile=arguments.profile)
+        runs, one, imports, read = measure(plan, profile=arguments.profile)
     except (Wrong, ValueError) as exc:
         raise SystemExit(f"bench: {exc}") from exc
     except pytest.skip.Exception as exc:
         raise SystemExit(f"bench: {exc}") from exc
-    targets = targets_of(runs, plan, one, imports)
+    targets = targets_of(runs, plan, one, imports, read)
     results = {
         "quick": arguments.quick,
         "profiled": arguments.profile,
@@ -468,12 +497,13 @@ def main() -> None:
         "runs": [asdict(run) for run in runs],
         "one_point": one,
         "imports": imports,
+        "reads": [asdict(one_read) for one_read in read],
         "targets": [asdict(target) for target in targets],
     }
     (RESULTS / "results.json").write_text(json.dumps(results, indent=1))
 
     say()
-    for line in report(runs, targets, plan, one, imports):
+    for line in report(runs, targets, plan, one, imports, read=read):
         say(line)
     say()
     missed = sum(not target.met for target in targets)

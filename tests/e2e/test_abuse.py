@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import http.client
 import json
@@ -21,12 +22,14 @@ BODY = request_body([point("2022-10-01", 1, "abuse")], DEMO_TOKEN).encode()
 PROBLEM = "application/problem+json"
 
 
-def send(stack: Stack, body: bytes, method: str = "POST", **headers: str) -> tuple[int, str, dict[str, Any]]:
+def send(
+    stack: Stack, body: bytes, method: str = "POST", target: str = "/api/streams/ingest", **headers: str
+) -> tuple[int, str, dict[str, Any]]:
     """Send exactly this. Returns status, content type and body of the answer."""
-    address = urlsplit(stack.url)
+    address = urlsplit(stack.api_url)
     connection = http.client.HTTPConnection(address.netloc, timeout=60)
     try:
-        connection.request(method, address.path, body, {"x-api-key": stack.api_key} | headers)
+        connection.request(method, address.path + target, body, {"x-api-key": stack.api_key} | headers)
         answer = connection.getresponse()
         return answer.status, answer.headers["Content-Type"], json.loads(answer.read())
     finally:
@@ -102,5 +105,41 @@ def test_a_flood_of_errors_gets_its_answer(stack: Stack, head: bytes, item: byte
     """As much of the worst as fits into an event is a 400 like any other, listed up to the hundredth error."""
     size = MAX_BODY_BYTES * 2 // 3  # in an event each quotation mark takes two bytes
     status, content_type, answer = send(stack, head + b",".join([item] * (size // (len(item) + 1))) + tail)
+    assert (status, content_type) == (400, PROBLEM)
+    assert 1 <= len(answer["errors"]) <= 100
+
+
+RIGHT = "metric_name=a&metric_agg_func=Sum&start_date=2022-10-01&end_date=2022-10-02"
+
+
+def cursor(text: str) -> str:
+    """Return the parameter that is a cursor with `text` in it."""
+    return f"cursor={base64.urlsafe_b64encode(text.encode()).decode().rstrip('=')}"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        pytest.param("&".join(f"p{number}=" for number in range(2_000)), id="unknown parameters"),
+        pytest.param(f"{RIGHT}&" + "&".join(["filter=a:b"] * 2_000), id="filters"),
+        pytest.param(f"{RIGHT}&filter=a:" + "%5C," * 5_000, id="backslashes"),
+        pytest.param(f"{RIGHT}&limit=" + "9" * 20_000, id="digits"),
+        pytest.param(f"{RIGHT}&limit=%D9%A3", id="digits of another script"),
+        pytest.param(f"{RIGHT}&cursor=" + "A" * 20_000, id="a long cursor"),
+        pytest.param(f"{RIGHT}&{cursor('[' * 3_000)}", id="a nested cursor"),
+        pytest.param(f"{RIGHT}&{cursor('{}')}", id="a cursor that is an object"),
+        pytest.param(f"{RIGHT}&cursor=%00%FF", id="a cursor of bytes"),
+        pytest.param(RIGHT.replace("name=a", "name=" + "n" * 20_000), id="a long name"),
+        pytest.param(RIGHT.replace("2022-10-01", "%EF%BC%92022-10-01"), id="wide digits"),
+        pytest.param(RIGHT.replace("2022-10-01", "2022-10-01%0A"), id="a line's end"),
+        pytest.param(RIGHT.replace("2022-10-01", "%25" * 5_000), id="percent signs"),
+        pytest.param(f"{RIGHT}&{RIGHT}", id="everything twice"),
+        pytest.param("&&&=&=x&%", id="nothing but separators"),
+    ],
+)
+def test_a_question_that_is_none_is_refused(stack: Stack, query: str) -> None:
+    """Whatever is in the query string, it is a 400 that says where, up to the hundredth error."""
+    headers = {"X-Data-Stream-Token": DEMO_TOKEN}
+    status, content_type, answer = send(stack, b"", "GET", f"/api/points?{query}", **headers)
     assert (status, content_type) == (400, PROBLEM)
     assert 1 <= len(answer["errors"]) <= 100

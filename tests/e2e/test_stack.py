@@ -131,7 +131,7 @@ def test_the_role_of_the_function_allows_what_it_does_and_no_more(stack: Stack) 
 def test_alarms_and_dashboard_look_at_this_stack(stack: Stack) -> None:
     """By the names that its parts have after the deployment."""
     resources = stack.client("cloudformation").describe_stack_resources(StackName=stack.name)["StackResources"]
-    names = {one["PhysicalResourceId"] for one in resources} | {stack.name}
+    names = {one["PhysicalResourceId"] for one in resources} | {stack.name, "views"}
     cloudwatch = stack.client("cloudwatch")
     alarms = cloudwatch.describe_alarms()["MetricAlarms"]
     assert len(alarms) == sum(one["ResourceType"] == "AWS::CloudWatch::Alarm" for one in resources) > 0

@@ -1,4 +1,4 @@
-"""The real handler on DynamoDB Local."""
+"""The real handlers on DynamoDB Local."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from stack import DEMO_STREAM_ID, DEMO_TOKEN
 from support import Tables
 
 import app
+from views import app as views_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def tables(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tables]:
-    """Fresh tables with the demo stream, known to a function that starts cold."""
+    """Fresh tables with the demo stream, known to functions that start cold."""
     client = support.local_client(endpoint)
     prefix = uuid.uuid4().hex
     fresh = Tables(client, f"{prefix}-streams", f"{prefix}-metrics")
@@ -35,9 +36,11 @@ def tables(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tables]:
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     monkeypatch.setenv("STREAMS_TABLE", fresh.streams)
     monkeypatch.setenv("METRICS_TABLE", fresh.metrics)
-    app.tables.cache_clear()
+    for function in (app, views_app):
+        function.tables.cache_clear()
     yield fresh
-    app.tables.cache_clear()
+    for function in (app, views_app):
+        function.tables.cache_clear()
     client.delete_table(TableName=fresh.streams)
     client.delete_table(TableName=fresh.metrics)
     client.close()
@@ -45,8 +48,14 @@ def tables(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tables]:
 
 @pytest.fixture
 def invoke(tables: Tables) -> Callable[[dict[str, Any]], dict[str, Any]]:  # noqa: ARG001  # sets the scene
-    """Invoke the function with an event, as Lambda does."""
-    return lambda event: app.lambda_handler(event, support.LambdaContext())
+    """Invoke the function that an event is for, as Lambda does."""
+
+    def invoke(event: dict[str, Any]) -> dict[str, Any]:
+        handler = app.lambda_handler if event["httpMethod"] == "POST" else views_app.lambda_handler
+        answer: dict[str, Any] = handler(event, support.LambdaContext())
+        return answer
+
+    return invoke
 
 
 @pytest.fixture(scope="session")

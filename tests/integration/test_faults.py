@@ -29,6 +29,7 @@ from hypothesis import strategies as st
 from worker import REFUSALS
 
 import app
+import unitstream_http
 from unitstream.dynamodb import READ_TIMEOUT
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def test_a_long_throttle_is_answered_in_time_with_true_counts(
     answer = stream.deliver(sandbox, QUARTER, timeout_seconds=timeout_seconds)
     assert time.monotonic() - started < timeout_seconds < GATEWAY_TIMEOUT_SECONDS
     assert answer.status == 503
-    assert answer.headers["Retry-After"] == [str(app.RETRY_AFTER_SECONDS)]
+    assert answer.headers["Retry-After"] == [str(unitstream_http.RETRY_AFTER_SECONDS)]
     assert proxy.fired()[1] >= 1
     saved = stream.stored().items() & model([QUARTER]).items()
     assert 0 < answer.body["created"] == len(saved) < len(QUARTER.values)

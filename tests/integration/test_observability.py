@@ -12,12 +12,15 @@ import pytest
 import support
 from botocore.exceptions import ClientError
 from stack import DEMO_STREAM_ID, DEMO_TOKEN
-from support import point, proxy_event, request_body
+from support import get_event, point, proxy_event, request_body
 
 import app
+import unitstream_http
+from views import app as views_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
     Invoke = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -46,14 +49,14 @@ class Printed:
 @pytest.fixture
 def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Printed:
     log = io.StringIO()
-    handler = app.logger.registered_handler
+    handler = unitstream_http.logger.registered_handler
     assert isinstance(handler, logging.StreamHandler)
     monkeypatch.setattr(handler, "stream", log)
     return Printed(log, capsys)
 
 
-def refuse_from(operation: str, code: str, *, call: int) -> None:
-    """Let DynamoDB refuse `operation` from the given call on, with a message that quotes what was sent."""
+def refuse_from(operation: str, code: str, *, call: int, function: ModuleType = app) -> None:
+    """Let DynamoDB refuse a function's `operation` from the given call on, with a message that quotes what was sent."""
     calls = count()
 
     def refuse(**_: Any) -> None:
@@ -61,7 +64,7 @@ def refuse_from(operation: str, code: str, *, call: int) -> None:
             answer = {"Error": {"Code": code, "Message": f"{SECRETS}"}, "ResponseMetadata": {"HTTPStatusCode": 400}}
             raise ClientError(answer, operation)  # type: ignore[arg-type]  # as much as is looked at
 
-    client = app.tables()[1]._client  # noqa: SLF001  # faults are injected at its events
+    client = function.tables()[1]._client  # noqa: SLF001  # faults are injected at its events
     client.meta.events.register(f"before-call.dynamodb.{operation}", refuse)
 
 
@@ -123,9 +126,41 @@ def test_throttles_and_what_was_saved_are_counted_when_time_runs_out(printed: Pr
     assert metrics["Throttles"] == metrics["Rounds"]
 
 
+VIEW = {
+    "metric_name": ["orders"],
+    "metric_agg_func": ["Sum"],
+    "start_date": ["2022-10-01"],
+    "end_date": ["2022-10-31"],
+    "granularity": ["day"],
+}
+
+
+def test_a_read_is_one_log_line_and_its_metrics(invoke: Invoke, printed: Printed) -> None:
+    """With the gateway's request ID as correlation ID, the stream, and the points that went into the answer."""
+    invoke(event(point("2022-10-01 00:00:00", 1), point("2022-10-01 01:00:00", 3)))
+    invoke(get_event("/api/views", DEMO_TOKEN, parameters=VIEW))
+    line, metrics = printed.lines()[-1], printed.metrics()
+    assert line["correlation_id"] == "99999999-8888-7777-6666-555555555555"
+    assert (line["stream_id"], line["route"], line["points"]) == (DEMO_STREAM_ID, "/api/views", 2)
+    assert metrics.keys() == {"Status200", "PointsRead", "AnswerBytes", "ReadTime", "RenderTime"}
+    assert metrics["PointsRead"] == [2.0]
+    assert all(value[0] > 0 for value in metrics.values())
+
+
+@pytest.mark.usefixtures("tables")
+@pytest.mark.parametrize("operation", ["GetItem", "Query"])
+def test_a_read_that_is_throttled_to_the_end_is_a_503(printed: Printed, operation: str) -> None:
+    """Whether the stream or its points are looked for."""
+    refuse_from(operation, "ThrottlingException", call=0, function=views_app)
+    context = support.LambdaContext(timeout_seconds=views_app.RESERVED_SECONDS + 0.3)
+    answer = views_app.lambda_handler(get_event("/api/views", DEMO_TOKEN, parameters=VIEW), context)
+    assert answer["statusCode"] == 503
+    assert printed.metrics() == {"Status503": [1.0]}
+
+
 def test_no_secret_and_no_value_is_ever_printed(invoke: Invoke, printed: Printed) -> None:
-    """Not when saving, rejecting, refusing or failing, with the log level DEBUG."""
-    app.logger.setLevel(logging.DEBUG)
+    """Not when saving, rejecting, reading, refusing or failing, with the log level DEBUG."""
+    unitstream_http.logger.setLevel(logging.DEBUG)
     secret = point("2022-10-01", 918273645, "orders", DIMENSIONS)
     try:
         assert invoke(event(secret))["statusCode"] == 201
@@ -135,8 +170,18 @@ def test_no_secret_and_no_value_is_ever_printed(invoke: Invoke, printed: Printed
         assert invoke(event(secret, token="ds_wrong-token"))["statusCode"] == 404
         refuse_from("BatchGetItem", "ValidationException", call=0)
         assert invoke(event(secret))["statusCode"] == 500
+        for form in ("application/json", "text/csv"):
+            asked = {"headers": {"Accept": form}, "parameters": VIEW | {"group_by": ["secret-dimension"]}}
+            answer = invoke(get_event("/api/views", DEMO_TOKEN, **asked))
+            assert (answer["statusCode"], "customer-acme" in answer["body"]) == (200, True)
+        wrong = VIEW | {"filter": ["customer-acme"], "customer-acme": ["918273645"]}
+        assert invoke(get_event("/api/views", DEMO_TOKEN, parameters=wrong))["statusCode"] == 400
+        assert invoke(get_event("/api/views", "ds_wrong-token", parameters=VIEW))["statusCode"] == 404
+        refuse_from("Query", "ValidationException", call=0, function=views_app)
+        filtered = VIEW | {"filter": ["secret-dimension:customer-acme"]}
+        assert invoke(get_event("/api/views", DEMO_TOKEN, parameters=filtered))["statusCode"] == 500
     finally:
-        app.logger.setLevel(logging.INFO)
+        unitstream_http.logger.setLevel(logging.INFO)
     said = printed.log.getvalue() + "".join(printed.capsys.readouterr())
     assert "unforeseen error" in said
     assert [text for text in SECRETS if text in said] == []

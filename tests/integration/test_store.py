@@ -13,6 +13,7 @@ from stack import DEMO_STREAM_ID, DEMO_TOKEN
 from support import point, proxy_event, request_body
 
 import app
+import unitstream_http
 from unitstream.identity import record_id
 from unitstream.streams import token_key
 
@@ -187,7 +188,7 @@ def test_a_throttle_that_lasts_is_answered_before_the_gateway_gives_up(tables: T
     answer = app.lambda_handler(event, context)
     problem = json.loads(answer["body"])
     assert answer["statusCode"] == 503
-    assert answer["multiValueHeaders"]["Retry-After"] == [str(app.RETRY_AFTER_SECONDS)]
+    assert answer["multiValueHeaders"]["Retry-After"] == [str(unitstream_http.RETRY_AFTER_SECONDS)]
     assert "can safely be sent again" in problem["detail"]
     stored = len(support.stored_points(tables.client, tables.metrics))
     assert 0 < problem["created"] == stored < len(points)

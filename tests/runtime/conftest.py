@@ -1,4 +1,4 @@
-"""The built function in Lambda's runtime, on DynamoDB Local."""
+"""The built functions in Lambda's runtime, on DynamoDB Local."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print what was measured, also when all tests pass."""
     if config.stash[FIGURES]:
-        terminalreporter.section("the built function in Lambda's runtime")
+        terminalreporter.section("the built functions in Lambda's runtime")
         for line in config.stash[FIGURES]:
             terminalreporter.line(line)
 
@@ -37,11 +37,17 @@ def figures(pytestconfig: pytest.Config) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def artefact(tmp_path_factory: pytest.TempPathFactory, figures: list[str]) -> Artefact:
+def artefacts(tmp_path_factory: pytest.TempPathFactory, figures: list[str]) -> dict[str, Artefact]:
     environment = emulator.find_environment()
     built = emulator.build(environment, tmp_path_factory.mktemp("build"))
-    figures.append(f"{environment.name}: {emulator.describe(built.python)}")
+    figures.append(f"{environment.name}: {emulator.describe(built['IngestFunction'].python)}")
     return built
+
+
+@pytest.fixture(scope="session")
+def artefact(artefacts: dict[str, Artefact]) -> Artefact:
+    """The function that ingests."""
+    return artefacts["IngestFunction"]
 
 
 @pytest.fixture(scope="session")
@@ -71,30 +77,38 @@ def tables(endpoint: str) -> Iterator[Tables]:
 
 @pytest.fixture(scope="session")
 def start(
-    artefact: Artefact, tables: Tables, tmp_path_factory: pytest.TempPathFactory, figures: list[str]
+    artefacts: dict[str, Artefact], tables: Tables, tmp_path_factory: pytest.TempPathFactory, figures: list[str]
 ) -> Iterator[Callable[..., Emulator]]:
-    """Start the function on the DynamoDB at an endpoint, with the timeout of the template or another one."""
+    """Start a function on the DynamoDB at an endpoint, with the timeout of the template or another one."""
     logs: Path = tmp_path_factory.mktemp("logs")
-    started: list[Emulator] = []
+    started: dict[str, list[Emulator]] = {name: [] for name in artefacts}
 
-    def start_one(endpoint: str, timeout_seconds: int | None = None) -> Emulator:
+    def start_one(endpoint: str, timeout_seconds: int | None = None, name: str = "IngestFunction") -> Emulator:
+        artefact = artefacts[name]
         environment = artefact.environment(StreamsTable=tables.streams, MetricsTable=tables.metrics)
         environment["AWS_ENDPOINT_URL"] = endpoint
         if timeout_seconds:
             environment["AWS_LAMBDA_FUNCTION_TIMEOUT"] = str(timeout_seconds)
-        started.append(Emulator(artefact, environment, logs / f"{len(started)}.log"))
-        return started[-1]
+        started[name].append(Emulator(artefact, environment, logs / f"{name}-{len(started[name])}.log"))
+        return started[name][-1]
 
     yield start_one
-    for one in started:
-        one.stop()
-    starts = sorted(milliseconds for one in started for milliseconds in one.init_milliseconds())
-    if starts:
-        each = ", ".join(f"{milliseconds:.0f}" for milliseconds in starts)
-        figures.append(f"init duration: {starts[0]:.0f} ms, at best of {each}")
+    for name, emulators in started.items():
+        for one in emulators:
+            one.stop()
+        starts = sorted(milliseconds for one in emulators for milliseconds in one.init_milliseconds())
+        if starts:
+            each = ", ".join(f"{milliseconds:.0f}" for milliseconds in starts)
+            figures.append(f"init duration of {name}: {starts[0]:.0f} ms, at best of {each}")
 
 
 @pytest.fixture(scope="session")
 def function(start: Callable[..., Emulator], endpoint: str) -> Emulator:
-    """The function as the template has it."""
+    """The function that ingests, as the template has it."""
     return start(endpoint)
+
+
+@pytest.fixture(scope="session")
+def views(start: Callable[..., Emulator], endpoint: str) -> Emulator:
+    """The function that reads, as the template has it."""
+    return start(endpoint, name="ViewsFunction")

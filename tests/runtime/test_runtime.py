@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-import replay
-from emulator import LARGEST_EVENT_BYTES, silent_server
+from emulator import FUNCTIONS, LARGEST_EVENT_BYTES, silent_server
 from stack import DEMO_TOKEN
-from support import create_stream, point, proxy_event, request_body, stored_points
+from support import REPOSITORY, create_stream, get_event, point, proxy_event, request_body, stored_points
 
 from unitstream.store import STATEMENTS_PER_WRITE
+from unitstream_cli import replay
+from views.app import LARGEST_BODY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from emulator import Artefact, Emulator, TricklingDynamoDB
     from support import Tables
 
-EXCHANGES = {exchange.name: exchange for exchange in replay.ordered(replay.EVENTS)}
+EVENTS = REPOSITORY / "events"
+EXCHANGES = {exchange.name: exchange for exchange in replay.ordered(sorted(EVENTS.glob("*.json")), EVENTS / "answers")}
 FIRST_HOUR = datetime(2022, 1, 1, tzinfo=UTC)
 NOW = 1_700_000_000_000
 HOURS = 4 * 7 * 24
@@ -36,8 +38,8 @@ print(json.dumps([sys.prefix, sys.base_prefix, files]))
 """
 # The emulator takes 100 bytes more than Lambda.
 OVER_THE_LIMIT = LARGEST_EVENT_BYTES + 1024
-# A new series is written to the catalogue first, with its metric.
-WRITES_OF_THE_CATALOGUE = 1
+# A new metric is written to the catalogue first, and then its new series.
+WRITES_OF_THE_CATALOGUE = 2
 DAYS_OF_THREE_WRITES = 2 * STATEMENTS_PER_WRITE + 10
 
 
@@ -80,8 +82,10 @@ def read(response: dict[str, Any]) -> tuple[int, dict[str, Any]]:
 # --- the artefact -----------------------------------------------------------------------------------------------------
 
 
-def test_all_that_is_imported_is_built_or_comes_with_the_runtime(artefact: Artefact) -> None:
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_all_that_is_imported_is_built_or_comes_with_the_runtime(artefacts: dict[str, Artefact], function: str) -> None:
     """Nothing comes from the source tree, and of the layer's packages none from the interpreter's environment."""
+    artefact = artefacts[function]
     run = subprocess.run(
         [str(artefact.python), "-c", LIST_MODULES],
         cwd=artefact.function,
@@ -102,14 +106,17 @@ def test_all_that_is_imported_is_built_or_comes_with_the_runtime(artefact: Artef
         source = next(source for source, folder in sources.items() if Path(file).is_relative_to(folder))
         found[source].add(name.partition(".")[0])
     assert "app" in found["function"]
-    assert {"unitstream", "aws_lambda_powertools", "pydantic_core", "jmespath"} <= found["layer"]
+    assert {"unitstream", "unitstream_http", "aws_lambda_powertools", "jmespath"} <= found["layer"]
     assert "botocore" in found["runtime"]
 
 
 @pytest.fixture(scope="module")
-def answers(function: Emulator) -> dict[str, Any]:
+def answers(function: Emulator, views: Emulator) -> dict[str, Any]:
     """The answers to all events, in their order."""
-    return {name: function.invoke(exchange.event) for name, exchange in EXCHANGES.items()}
+    return {
+        name: (function if exchange.event["httpMethod"] == "POST" else views).invoke(exchange.event)
+        for name, exchange in EXCHANGES.items()
+    }
 
 
 @pytest.mark.parametrize("name", EXCHANGES)
@@ -118,11 +125,12 @@ def test_an_event_gets_its_answer(name: str, answers: dict[str, Any]) -> None:
         pytest.fail(different)
 
 
-def test_the_runtime_reports_an_init_duration(function: Emulator, answers: dict[str, Any]) -> None:
-    """One cold start serves all events."""
-    assert len(answers) > 1
-    (milliseconds,) = function.init_milliseconds()
-    assert 0 < milliseconds < 10_000
+def test_the_runtime_reports_an_init_duration(function: Emulator, views: Emulator, answers: dict[str, Any]) -> None:
+    """One cold start of each function serves all events."""
+    assert len(answers) > 2
+    for one in (function, views):
+        (milliseconds,) = one.init_milliseconds()
+        assert 0 < milliseconds < 10_000
 
 
 # --- sizes ------------------------------------------------------------------------------------------------------------
@@ -166,6 +174,39 @@ def test_an_event_over_the_limit_does_not_reach_the_handler(function: Emulator, 
     assert (status, counts) == (201, saved(HOURS, created=HOURS))
 
 
+def view_of(days: int) -> dict[str, Any]:
+    """Ask for a value of every hour of so many days, of a metric that has one group of series."""
+    last = FIRST_HOUR + timedelta(days=days - 1)
+    parameters = {"metric_name": "gigabytes", "metric_agg_func": "Sum", "granularity": "hour", "fill": "null"}
+    parameters |= {"start_date": f"{FIRST_HOUR:%Y-%m-%d}", "end_date": f"{last:%Y-%m-%d}"}
+    return {name: [value] for name, value in parameters.items()}
+
+
+def test_the_largest_answer_gets_through(
+    function: Emulator, views: Emulator, artefact: Artefact, stream: Stream, figures: list[str]
+) -> None:
+    """As much as Lambda takes is answered, and what is more is refused, in the smallest memory that there may be."""
+    saved_hours = read(function.invoke(proxy_event(request_body(backfill("host"), stream.token), NOW)))
+    assert saved_hours == (201, saved(HOURS, created=HOURS))
+
+    sizes = {
+        days: len(json.dumps(views.invoke(get_event("/api/views", stream.token, parameters=view_of(days)))["body"]))
+        for days in (1_000, 2_000)
+    }
+    days_that_fit = 2_000 + (LARGEST_BODY_BYTES - sizes[2_000]) * 1_000 // (sizes[2_000] - sizes[1_000])
+    for days, expected in ((days_that_fit - 1, 200), (days_that_fit + 1, 400)):
+        response = views.invoke(get_event("/api/views", stream.token, parameters=view_of(days)))
+        status, document = read(response)
+        assert status == expected
+        if status == 200:
+            assert len(json.dumps(response["body"])) > 0.99 * LARGEST_BODY_BYTES
+            assert [len(one["data"]) for one in document["series"]] == [days * 24]
+    assert document["type"] == "urn:unitstream:problem:answer-too-large"
+    memory = views.peak_memory()
+    assert memory < artefact.smallest_memory
+    figures.append(f"peak memory: {memory:.0f} MB, with the largest answer ({days_that_fit * 24:,} periods)")
+
+
 # --- timeouts ---------------------------------------------------------------------------------------------------------
 
 
@@ -178,6 +219,17 @@ def test_without_dynamodb_the_handler_answers_before_its_timeout(start: Callable
     assert status == 503
     assert problem["type"] == "urn:unitstream:problem:out-of-time"
     assert {outcome: problem[outcome] for outcome in OUTCOMES} == dict.fromkeys(OUTCOMES, 0)
+    assert response["multiValueHeaders"]["Retry-After"] == ["5"]
+    assert "Task timed out" not in function.log()
+
+
+def test_without_dynamodb_a_read_is_answered_before_the_timeout(start: Callable[..., Emulator]) -> None:
+    """503, with `Retry-After`. The timeout is shorter than the template's, for speed."""
+    with silent_server() as endpoint:
+        function = start(endpoint, timeout_seconds=8, name="ViewsFunction")
+        response = function.invoke(get_event("/api/metrics", DEMO_TOKEN))
+    status, problem = read(response)
+    assert (status, problem["type"]) == (503, "urn:unitstream:problem:database-busy")
     assert response["multiValueHeaders"]["Retry-After"] == ["5"]
     assert "Task timed out" not in function.log()
 

@@ -18,6 +18,7 @@ from moto import mock_aws
 from support import LambdaContext, create_stream, create_table, point, proxy_event, request_body
 
 import app
+import unitstream_http
 from unitstream.days import Counts
 from unitstream.payload import MAX_BODY_BYTES
 from unitstream.problems import OutOfTime
@@ -88,7 +89,7 @@ def function(
     capsys: pytest.CaptureFixture[str],
 ) -> Function:
     log = io.StringIO()
-    handler = app.logger.registered_handler
+    handler = unitstream_http.logger.registered_handler
     assert isinstance(handler, logging.StreamHandler)
     monkeypatch.setattr(handler, "stream", log)
     caplog.set_level(logging.INFO)

@@ -7,7 +7,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 import jsonschema_rs
 import openapi
@@ -15,20 +15,28 @@ import openapi_spec_validator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support import REPOSITORY, LambdaContext, point, proxy_event, request_body
+from support import REPOSITORY, LambdaContext, get_event, point, proxy_event, request_body
 
 import app
+from unitstream import questions
 from unitstream.days import Counts
+from unitstream.identity import AggFunc
 from unitstream.payload import MAX_POINTS, parse
-from unitstream.problems import InvalidPayload, OutOfTime
+from unitstream.periods import Granularity
+from unitstream.problems import InvalidParameters, InvalidPayload, OutOfTime
+from views import app as views_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 DOCUMENT = json.loads(openapi.OPENAPI.read_text())
 INGEST = DOCUMENT["paths"]["/api/streams/ingest"]["post"]
+READS = {path: operations["get"] for path, operations in DOCUMENT["paths"].items() if "get" in operations}
 ANSWERS = {path.stem: json.loads(path.read_text()) for path in sorted((openapi.EVENTS / "answers").glob("*.json"))}
-SOURCES = [*REPOSITORY.glob("layers/common/unitstream/*.py"), *REPOSITORY.glob("functions/*/*.py")]
+EVENTS = {name: json.loads((openapi.EVENTS / f"{name}.json").read_text()) for name in ANSWERS}
+WRITES = [name for name, event in EVENTS.items() if event["httpMethod"] == "POST"]
+COMMON = REPOSITORY / "layers" / "common" / "unitstream_http.py"
+SOURCES = [*REPOSITORY.glob("layers/common/unitstream/*.py"), COMMON, *REPOSITORY.glob("functions/*/*.py")]
 
 
 def validator(schema: dict[str, Any]) -> jsonschema_rs.Validator:
@@ -39,18 +47,26 @@ def validator(schema: dict[str, Any]) -> jsonschema_rs.Validator:
 REQUESTS = validator(INGEST["requestBody"]["content"]["application/json"]["schema"])
 
 
-def errors_of_answer(status: int, body: Any) -> list[str]:
-    """Return what is wrong with `body` as the answer with `status`."""
-    (media_type,) = INGEST["responses"][str(status)]["content"].values()
-    return [error.message for error in validator(media_type["schema"]).iter_errors(body)]
+def operation_of(event: dict[str, Any]) -> dict[str, Any]:
+    operation: dict[str, Any] = DOCUMENT["paths"][event["resource"]][event["httpMethod"].lower()]
+    return operation
+
+
+def parameters_of(operation: dict[str, Any], place: str = "query") -> dict[str, dict[str, Any]]:
+    """Return the parameters of an operation in the query string, or another place, by name."""
+    found = [
+        DOCUMENT["components"]["parameters"][one["$ref"].rpartition("/")[2]] if "$ref" in one else one
+        for one in operation["parameters"]
+    ]
+    return {one["name"]: one for one in found if one["in"] == place}
 
 
 def calls(names: set[str]) -> Iterator[tuple[str, list[Any]]]:
-    """Yield the calls of these names in the sources, each with the arguments that are written out."""
+    """Yield the calls of these functions and methods in the sources, each with the arguments that are written out."""
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
-                yield node.func.id, [one.value if isinstance(one, ast.Constant) else None for one in node.args]
+            if isinstance(node, ast.Call) and (name := ast.unparse(node.func).rpartition(".")[2]) in names:
+                yield name, [one.value if isinstance(one, ast.Constant) else None for one in node.args]
 
 
 # --- the file ---------------------------------------------------------------------------------------------------------
@@ -91,8 +107,9 @@ def test_every_example_is_valid() -> None:
 
 def test_every_answer_and_the_request_have_an_example() -> None:
     """A reader need not imagine any of them."""
-    described = [*INGEST["responses"].values(), INGEST["requestBody"]]
-    assert all(media_type["examples"] for one in described for media_type in one["content"].values())
+    described = [answer for one in (INGEST, *READS.values()) for answer in one["responses"].values()]
+    for one in (*described, INGEST["requestBody"]):
+        assert all(media_type["examples"] for media_type in one["content"].values())
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------
@@ -146,10 +163,10 @@ TOLD_BY_THE_SCHEMA = {
 }
 
 
-@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("name", WRITES)
 def test_a_request_of_the_events_fits_the_schema_if_it_is_accepted(name: str) -> None:
     """And only then, as far as a schema can tell."""
-    event = json.loads((openapi.EVENTS / f"{name}.json").read_text())
+    event = EVENTS[name]
     codes = {error["code"] for error in ANSWERS[name]["body"].get("errors", [])}
     if event["isBase64Encoded"] or "json_invalid" in codes:
         return
@@ -167,6 +184,109 @@ def test_a_request_with_too_many_points_does_not_fit_the_schema() -> None:
     assert not REQUESTS.is_valid(request | {"data": request["data"] * (MAX_POINTS + 1)})
 
 
+# --- questions --------------------------------------------------------------------------------------------------------
+
+ASK = {
+    "/api/metrics": questions.metrics_question,
+    "/api/metrics/{metric_name}/{metric_agg_func}/series": lambda parameters: questions.series_question(
+        "orders", "Sum", parameters
+    ),
+    "/api/points": questions.points_question,
+    "/api/views": questions.view_question,
+    "/api/unit-metrics": questions.unit_metric_question,
+}
+
+
+def fits(operation: dict[str, Any], sent: dict[str, list[str]]) -> bool:
+    """Whether parameters are those of an operation, as far as the schemas can tell."""
+    described = parameters_of(operation)
+    required = {name for name, one in described.items() if one["required"]}
+    if not required <= sent.keys() <= described.keys():
+        return False
+    for name, values in sent.items():
+        schema = described[name]["schema"]
+        if schema["type"] != "array" and len(values) > 1:
+            return False
+        value: Any = values if schema["type"] == "array" else values[0]
+        if schema["type"] == "integer":
+            value = int(value) if re.fullmatch("-?[0-9]+", value) else value
+        if not validator(schema).is_valid(value):
+            return False
+    return True
+
+
+@pytest.mark.parametrize("path", ASK)
+def test_the_parameters_are_those_that_the_code_knows(path: str) -> None:
+    """By their names, and those that are required."""
+    described = parameters_of(READS[path])
+    with pytest.raises(InvalidParameters) as refused:
+        ASK[path]({"": [""]})
+    unknown, *missing = refused.value.errors
+    known = unknown.detail.partition("those known here are ")[2].split(", ")
+    assert list(described) == known
+    required = {name for name, one in described.items() if one["required"]}
+    assert required == {error.parameter for error in missing if error.code == "missing"}
+
+
+metric_texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
+tricky = st.text(st.sampled_from("ab:,-\\"), max_size=8)
+functions = st.sampled_from([*get_args(AggFunc), "sum"])
+days = st.dates().map(str) | st.sampled_from(["2022-10-1", "20221001", ""])
+asked = st.fixed_dictionaries(
+    {
+        "metric_name": st.lists(metric_texts, min_size=1, max_size=1),
+        "metric_agg_func": st.lists(functions, min_size=1, max_size=1),
+        "numerator": st.lists(st.builds("{}:{}".format, metric_texts, functions) | tricky, min_size=1, max_size=1),
+        "denominator": st.lists(st.builds("{}:{}".format, metric_texts, functions), min_size=1, max_size=1),
+        "start_date": st.just(["1970-01-01"]) | st.lists(days, min_size=1, max_size=1),
+        "end_date": st.just(["9999-12-31"]) | st.lists(days, min_size=1, max_size=1),
+        "granularity": st.sampled_from([[one] for one in (*get_args(Granularity), "daily")]),
+    },
+    optional={
+        "group_by": st.lists(tricky, min_size=1, max_size=3),
+        "filter": st.lists(tricky, min_size=1, max_size=2),
+        "fill": st.sampled_from([["null"], [""], ["null", "null"]]),
+        "limit": st.integers(-1, 20_000).map(lambda limit: [str(limit)]),
+    },
+)
+
+
+@given(asked, st.sampled_from(sorted(ASK)))
+def test_whatever_is_answered_fits_the_schemas(sent: dict[str, list[str]], path: str) -> None:
+    """A client that validates by the schemas refuses no question that the API would answer."""
+    operation = READS[path]
+    question = {name: values for name, values in sent.items() if name in parameters_of(operation)}
+    try:
+        ASK[path](question)
+    except InvalidParameters:
+        return
+    assert fits(operation, question)
+
+
+# What the schemas of parameters can tell. They know no calendar, and see no parameter beside another.
+TOLD_BY_PARAMETERS = {"missing", "unknown_parameter", "granularity_unknown", "metric_invalid", "fill_unknown", "empty"}
+
+
+@pytest.mark.parametrize("name", [name for name in EVENTS if name not in WRITES])
+def test_a_question_of_the_events_fits_the_schemas_if_it_is_answered(name: str) -> None:
+    """And only then, as far as schemas can tell."""
+    event = EVENTS[name]
+    accepted = fits(operation_of(event), event["multiValueQueryStringParameters"] or {})
+    codes = (
+        {
+            error["code"]
+            for error in ANSWERS[name]["body"].get("errors", [])
+            if error["parameter"] in parameters_of(operation_of(event)) or error["code"] == "unknown_parameter"
+        }
+        if ANSWERS[name]["statusCode"] == 400
+        else set()
+    )
+    if not codes:
+        assert accepted
+    elif codes & TOLD_BY_PARAMETERS:
+        assert not accepted
+
+
 # --- answers ----------------------------------------------------------------------------------------------------------
 
 
@@ -174,19 +294,32 @@ def test_a_request_with_too_many_points_does_not_fit_the_schema() -> None:
 def test_the_answers_to_the_events_are_described(name: str) -> None:
     """Each answer of events/answers has the status, the content type and the members that the document says."""
     answer = ANSWERS[name]
-    assert not errors_of_answer(answer["statusCode"], answer["body"])
-    assert [answer["headers"]["Content-Type"]] == list(INGEST["responses"][str(answer["statusCode"])]["content"])
+    described = operation_of(EVENTS[name])["responses"][str(answer["statusCode"])]["content"]
+    media_type = described[answer["headers"]["Content-Type"].partition(";")[0]]
+    assert not [error.message for error in validator(media_type["schema"]).iter_errors(answer["body"])]
+
+
+def test_every_read_has_an_event_and_an_answer_in_both_forms() -> None:
+    """What is described has been seen."""
+    seen = {
+        (event["resource"], ANSWERS[name]["headers"]["Content-Type"].partition(";")[0])
+        for name, event in EVENTS.items()
+        if event["httpMethod"] == "GET"
+    }
+    for path, operation in READS.items():
+        assert {(path, media_type) for media_type in operation["responses"]["200"]["content"]} <= seen
 
 
 def test_every_status_is_described() -> None:
-    """Those that the handler and the gateway answer with, and what the README tells of, are those of the document."""
-    described = set(INGEST["responses"])
+    """Those that the handlers and the gateway answer with, and what the README tells of, are those of the document."""
     readme = REPOSITORY.joinpath("README.md").read_text()
-    assert set(re.findall(r"^\| `(\d{3})` \|", readme, re.MULTILINE)) == described
-    handled = set(re.findall(r"HTTPStatus\.([A-Z_]+)", REPOSITORY.joinpath("functions/ingest/app.py").read_text()))
-    assert {str(HTTPStatus[name].value) for name in handled} <= described
+    everywhere = {status for one in (INGEST, *READS.values()) for status in one["responses"]}
+    assert set(re.findall(r"^\| `(\d{3})` \|", readme, re.MULTILINE)) == everywhere
     gateway = re.findall(r"^ +StatusCode: (\d+)$", REPOSITORY.joinpath("template.yaml").read_text(), re.MULTILINE)
-    assert set(gateway) <= described
+    for function, operations in (("ingest", [INGEST]), ("views", [*READS.values()])):
+        source = COMMON.read_text() + REPOSITORY.joinpath(f"functions/{function}/app.py").read_text()
+        handled = {str(HTTPStatus[name].value) for name in re.findall(r"HTTPStatus\.([A-Z_]+)", source)}
+        assert all(handled | set(gateway) <= operation["responses"].keys() for operation in operations)
 
 
 def test_every_kind_of_problem_is_described() -> None:
@@ -198,9 +331,10 @@ def test_every_kind_of_problem_is_described() -> None:
 
 def test_every_code_is_described() -> None:
     """The codes in the code, in the document and in the README are the same."""
-    codes: set[Any] = {
-        arguments[{"FieldError": 1}.get(name, 0)] for name, arguments in calls({"FieldError", "PydanticCustomError"})
-    }
+    place = {"FieldError": 1, "ParameterError": 1, "PydanticCustomError": 0, "_wrong": 1}
+    codes: set[Any] = {arguments[place[name]] for name, arguments in calls(set(place))}
+    # a parameter that is one of a few words
+    codes |= {f"{arguments[0]}_unknown" for _, arguments in calls({"_one_of"})}
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text())):
             # the table of pydantic's codes and ours
@@ -266,16 +400,47 @@ def test_what_is_written_out_is_what_the_handler_answers(
         assert [int(value)] == header["schema"]["examples"]
 
 
+@pytest.mark.parametrize(
+    ("example", "error"),
+    [
+        pytest.param(openapi.INTERNAL_ERROR, RuntimeError(), id="500"),
+        pytest.param(openapi.DATABASE_BUSY, OutOfTime(), id="503"),
+    ],
+)
+def test_what_is_written_out_is_what_a_read_answers(
+    monkeypatch: pytest.MonkeyPatch, example: dict[str, Any], error: Exception
+) -> None:
+    """Word for word, with the headers that the document promises."""
+    monkeypatch.setattr(views_app, "tables", raising(error))
+    event = get_event("/api/metrics", "token")
+    event["requestContext"]["requestId"] = openapi.INTERNAL_ERROR["request_id"]
+    answer = views_app.lambda_handler(event, LambdaContext())
+    assert json.loads(answer["body"]) == example
+    described = READS["/api/metrics"]["responses"][str(answer["statusCode"])]
+    for name, header in described.get("headers", {}).items():
+        (value,) = answer["multiValueHeaders"][name]
+        assert [int(value)] == header["schema"]["examples"]
+
+
 # --- routes -----------------------------------------------------------------------------------------------------------
 
 
-def test_every_route_leads_to_the_handler(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_route_leads_to_its_handler(monkeypatch: pytest.MonkeyPatch) -> None:
     """The routes come from the template; a handler knows each of them."""
-    monkeypatch.setattr(app, "tables", raising(OutOfTime()))
-    for path, operations in DOCUMENT["paths"].items():
-        for method in operations:
-            event = proxy_event(BODY, 0, path=path, httpMethod=method.upper())
-            assert app.lambda_handler(event, LambdaContext())["statusCode"] == 503
+    for function in (app, views_app):
+        monkeypatch.setattr(function, "tables", raising(OutOfTime()))
+    event = proxy_event(BODY, 0)
+    assert app.lambda_handler(event, LambdaContext())["statusCode"] == 503
+    assert [path for path, operations in DOCUMENT["paths"].items() if "post" in operations] == [event["path"]]
+    day = {"start_date": ["2022-10-01"], "end_date": ["2022-10-01"], "granularity": ["day"]}
+    metric = {"metric_name": ["a"], "metric_agg_func": ["Sum"], "numerator": ["a:Sum"], "denominator": ["a:Sum"]}
+    for path, operation in READS.items():
+        described = parameters_of(operation)
+        parameters = {name: values for name, values in (day | metric).items() if name in described}
+        in_path = {name: {"metric_agg_func": "Sum"}.get(name, "a") for name in parameters_of(operation, "path")}
+        assert list(in_path) == re.findall("{([a-z_]+)}", path)
+        event = get_event(path, "token", parameters=parameters, pathParameters=in_path or None)
+        assert views_app.lambda_handler(event, LambdaContext())["statusCode"] == 503
 
 
 def test_the_parameter_is_the_handlers(monkeypatch: pytest.MonkeyPatch) -> None:

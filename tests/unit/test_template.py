@@ -190,16 +190,30 @@ def test_every_route_needs_an_api_key(resources: dict[str, Any]) -> None:
         assert all(route["security"] == [{"api_key": []}] for route in routes)
 
 
-def test_the_route_of_the_contract_calls_the_ingest_function(resources: dict[str, Any]) -> None:
-    """POST /api/streams/ingest is there, and the function's published version gets the whole request."""
-    route = resources["Api"]["Properties"]["Body"]["paths"]["/api/streams/ingest"]["post"]
-    integration = route["x-amazon-apigateway-integration"]
-    assert integration["type"] == "aws_proxy"
-    assert "/functions/${IngestFunctionAliaslive}/invocations" in integration["uri"]["Fn::Sub"]
-    alias = resources["IngestFunctionAliaslive"]["Properties"]
-    assert alias["FunctionName"] == {"Ref": "IngestFunction"}
-    (version,) = properties_of(resources, "AWS::Lambda::Version")
-    assert alias["FunctionVersion"] == {"Fn::GetAtt": [version, "Version"]}
+ROUTES = {
+    ("post", "/api/streams/ingest"): "IngestFunction",
+    ("get", "/api/metrics"): "ViewsFunction",
+    ("get", "/api/metrics/{metric_name}/{metric_agg_func}/series"): "ViewsFunction",
+    ("get", "/api/views"): "ViewsFunction",
+    ("get", "/api/unit-metrics"): "ViewsFunction",
+    ("get", "/api/points"): "ViewsFunction",
+}
+
+
+def test_the_routes_of_the_contract_call_their_functions(resources: dict[str, Any]) -> None:
+    """Each is there, no other is, and the published version of a function gets the whole request."""
+    paths = resources["Api"]["Properties"]["Body"]["paths"]
+    assert {(method, path) for path, methods in paths.items() for method in methods} == ROUTES.keys()
+    versions = properties_of(resources, "AWS::Lambda::Version")
+    for (method, path), function in ROUTES.items():
+        integration = paths[path][method]["x-amazon-apigateway-integration"]
+        assert integration["type"] == "aws_proxy"
+        assert f"/functions/${{{function}Aliaslive}}/invocations" in integration["uri"]["Fn::Sub"]
+        alias = resources[f"{function}Aliaslive"]["Properties"]
+        assert alias["FunctionName"] == {"Ref": function}
+        version, attribute = alias["FunctionVersion"]["Fn::GetAtt"]
+        assert attribute == "Version"
+        assert versions[version]["FunctionName"] == {"Ref": function}
 
 
 def test_the_usage_plan_takes_its_limits_from_parameters() -> None:
@@ -345,7 +359,7 @@ def test_parameters_that_do_not_go_together_are_refused(template: dict[str, Any]
         assert not broken_rules(template, Runtime=runtime)
 
 
-# --- the ingest function ----------------------------------------------------------------------------------------------
+# --- functions --------------------------------------------------------------------------------------------------------
 
 
 STREAMS, METRICS = ({"Fn::GetAtt": [name, "Arn"]} for name in ("StreamsTable", "MetricsTable"))
@@ -358,6 +372,15 @@ RIGHTS: dict[str, list[tuple[str, Any]]] = {
         ("dynamodb:PartiQLUpdate", METRICS),
         ("logs:CreateLogStream", {"Fn::GetAtt": ["IngestLogGroup", "Arn"]}),
         ("logs:PutLogEvents", {"Fn::GetAtt": ["IngestLogGroup", "Arn"]}),
+        ("xray:PutTelemetryRecords", "*"),
+        ("xray:PutTraceSegments", "*"),
+    ],
+    "ViewsFunction": [
+        ("dynamodb:BatchGetItem", METRICS),
+        ("dynamodb:GetItem", STREAMS),
+        ("dynamodb:Query", METRICS),
+        ("logs:CreateLogStream", {"Fn::GetAtt": ["ViewsLogGroup", "Arn"]}),
+        ("logs:PutLogEvents", {"Fn::GetAtt": ["ViewsLogGroup", "Arn"]}),
         ("xray:PutTelemetryRecords", "*"),
         ("xray:PutTraceSegments", "*"),
     ],
@@ -379,7 +402,7 @@ def test_the_rights_of_every_function_are_stated(resources: dict[str, Any]) -> N
 
 @pytest.mark.parametrize("function", RIGHTS)
 def test_a_function_may_do_exactly_what_it_needs(resources: dict[str, Any], function: str) -> None:
-    """The ingest function finds streams, and reads and merges points: it scans, deletes and administers nothing."""
+    """To find streams, and to read and merge points, or to read them: no function scans, deletes or administers."""
     rights = []
     for policy in role_of(resources, function)["Policies"]:
         for statement in policy["PolicyDocument"]["Statement"]:
@@ -417,44 +440,54 @@ def test_there_are_no_other_rights(resources: dict[str, Any]) -> None:
     assert not {kind for kind in kinds if kind.endswith(("Policy", "Url"))}
 
 
-def test_only_the_gateway_may_call_the_function(resources: dict[str, Any]) -> None:
-    """The permission to call the function is for the one route of the one API."""
-    (permission,) = properties_of(resources, "AWS::Lambda::Permission").values()
-    assert permission["Principal"] == "apigateway.amazonaws.com"
-    assert permission["FunctionName"] == {"Ref": "IngestFunctionAliaslive"}
-    source, variables = permission["SourceArn"]["Fn::Sub"]
-    assert source.endswith("${__ApiId__}/${__Stage__}/POST/api/streams/ingest")
-    assert variables["__ApiId__"] == {"Ref": "Api"}
+def test_only_the_gateway_may_call_the_functions(resources: dict[str, Any]) -> None:
+    """The permissions to call a function are for its routes of the one API, one by one."""
+    allowed = []
+    for permission in properties_of(resources, "AWS::Lambda::Permission").values():
+        assert permission["Principal"] == "apigateway.amazonaws.com"
+        source, variables = permission["SourceArn"]["Fn::Sub"]
+        assert variables["__ApiId__"] == {"Ref": "Api"}
+        allowed.append((permission["FunctionName"]["Ref"], source.partition("${__ApiId__}/${__Stage__}/")[2]))
+    wildcards = {
+        (f"{function}Aliaslive", f"{method.upper()}{re.sub('{[a-z_]+}', '*', path)}")
+        for (method, path), function in ROUTES.items()
+    }
+    assert sorted(allowed) == sorted(wildcards)
 
 
-def test_the_function_answers_before_the_gateway_gives_up(resources: dict[str, Any]) -> None:
+@pytest.mark.parametrize("function", RIGHTS)
+def test_a_function_answers_before_the_gateway_gives_up(resources: dict[str, Any], function: str) -> None:
     """The gateway waits 29 seconds; an answer that comes later is lost."""
-    assert resources["IngestFunction"]["Properties"]["Timeout"] < 29
+    assert resources[function]["Properties"]["Timeout"] < 29
 
 
-def test_the_function_knows_its_tables(resources: dict[str, Any]) -> None:
-    """The function reads from its environment where to look."""
-    variables = resources["IngestFunction"]["Properties"]["Environment"]["Variables"]
+@pytest.mark.parametrize("function", RIGHTS)
+def test_a_function_knows_its_tables(resources: dict[str, Any], function: str) -> None:
+    """It reads from its environment where to look."""
+    variables = resources[function]["Properties"]["Environment"]["Variables"]
     assert variables["STREAMS_TABLE"] == {"Ref": "StreamsTable"}
     assert variables["METRICS_TABLE"] == {"Ref": "MetricsTable"}
 
 
-def test_the_function_takes_what_the_account_has_by_default(deployed: dict[str, Any]) -> None:
-    """A reserved concurrency is an option, and 0 is one too: it stops the endpoint."""
+def test_ingesting_takes_what_the_account_has_by_default(deployed: dict[str, Any]) -> None:
+    """A reserved concurrency is an option, and 0 is one too: it stops the endpoint. Reads have no share in it."""
     assert "ReservedConcurrentExecutions" not in deployed["IngestFunction"]["Properties"]
     for number in (0, 5):
-        function = deploy(ReservedConcurrency=number)["IngestFunction"]["Properties"]
-        assert function["ReservedConcurrentExecutions"] == number
+        resources = deploy(ReservedConcurrency=number)
+        assert resources["IngestFunction"]["Properties"]["ReservedConcurrentExecutions"] == number
+        assert "ReservedConcurrentExecutions" not in resources["ViewsFunction"]["Properties"]
 
 
-def test_snapshots_are_an_option(deployed: dict[str, Any]) -> None:
+@pytest.mark.parametrize("function", RIGHTS)
+def test_snapshots_are_an_option(deployed: dict[str, Any], function: str) -> None:
     """They cost, so they are off by default."""
-    assert "SnapStart" not in deployed["IngestFunction"]["Properties"]
-    function = deploy(SnapStart="PublishedVersions")["IngestFunction"]["Properties"]
-    assert function["SnapStart"] == {"ApplyOn": "PublishedVersions"}
+    assert "SnapStart" not in deployed[function]["Properties"]
+    properties = deploy(SnapStart="PublishedVersions")[function]["Properties"]
+    assert properties["SnapStart"] == {"ApplyOn": "PublishedVersions"}
 
 
-def test_whatever_changes_the_function_publishes_a_version(resources: dict[str, Any]) -> None:
+@pytest.mark.parametrize("function", RIGHTS)
+def test_whatever_changes_a_function_publishes_a_version(resources: dict[str, Any], function: str) -> None:
     """The API calls the published version, so anything that is not published is not there.
 
     SAM names the version after the function's properties, without the values of parameters. Those are in the version's
@@ -462,13 +495,14 @@ def test_whatever_changes_the_function_publishes_a_version(resources: dict[str, 
     """
 
     def version_of(template: dict[str, Any]) -> str:
-        (name,) = properties_of(expand(template)["Resources"], "AWS::Lambda::Version")
+        versions = properties_of(expand(template)["Resources"], "AWS::Lambda::Version")
+        (name,) = (name for name, version in versions.items() if version["FunctionName"] == {"Ref": function})
         return name
 
     before = version_of(source())
     changes = [
-        ("IngestFunction", "CodeUri", "s3://bucket/other"),
-        ("IngestFunction", "Timeout", 25),
+        (function, "CodeUri", "s3://bucket/other"),
+        (function, "Timeout", 25),
         ("CommonLayer", "ContentUri", "s3://bucket/other"),
     ]
     for resource, name, value in changes:
@@ -476,10 +510,10 @@ def test_whatever_changes_the_function_publishes_a_version(resources: dict[str, 
         changed["Resources"][resource]["Properties"][name] = value
         assert version_of(changed) != before, f"{name} of {resource}"
 
-    (version,) = properties_of(resources, "AWS::Lambda::Version").values()
+    version = resources[version_of(source())]["Properties"]
     described = set(re.findall(r"\$\{(\w+)\}", version["Description"]["Fn::Sub"]))
-    function = json.dumps(resources["IngestFunction"]["Properties"])
-    used = {name for name in source()["Parameters"] if f'{{"Ref": "{name}"}}' in function}
+    properties = json.dumps(resources[function]["Properties"])
+    used = {name for name in source()["Parameters"] if f'{{"Ref": "{name}"}}' in properties}
     assert {"MemorySize", "LogLevel"} <= used
     # Concurrency is not part of a version; SnapStart is in a condition.
     assert described == used - {"ReservedConcurrency"} | {"SnapStart"}
@@ -569,32 +603,38 @@ OF_AWS = {
 @pytest.fixture(scope="module")
 def metrics(deployed: dict[str, Any]) -> dict[tuple[str, ...], set[str]]:
     """Every metric there is: those of AWS, those that the functions' source adds, and those of log lines."""
-    code = "\n".join(path.read_text() for path in sorted((REPOSITORY / "functions").rglob("*.py")))
-    assert '{"service": "unitstream"}' not in code
-    names = set(re.findall(r"add_metric\(\s*\"(\w+)\"", code))
-    assert 'f"Status{' in code
-    names |= {f"Status{HTTPStatus[name].value}" for name in re.findall(r"HTTPStatus\.([A-Z_]+)", code)}
-    assert 'f"Points{' in code
-    names |= {f"Points{field.name.capitalize()}" for field in dataclasses.fields(Counts)}
+    common = (REPOSITORY / "layers" / "common" / "unitstream_http.py").read_text()
+    of_function = {}
+    for function in ("ingest", "views"):
+        code = common + (REPOSITORY / "functions" / function / "app.py").read_text()
+        names = set(re.findall(r"add_metric\(\s*\"(\w+)\"", code))
+        assert 'f"Status{' in code
+        names |= {f"Status{HTTPStatus[name].value}" for name in re.findall(r"HTTPStatus\.([A-Z_]+)", code)}
+        of_function[function] = names
+        if 'f"Points{' in code:
+            names |= {f"Points{field.name.capitalize()}" for field in dataclasses.fields(Counts)}
+    names = of_function["ingest"]
+    assert "PointsCreated" in names
     for log in properties_of(deployed, "AWS::Logs::MetricFilter").values():
         (one,) = log["MetricTransformations"]
         assert (one["MetricNamespace"], one["Dimensions"]) == ("unitstream", [{"Key": "service", "Value": "$.service"}])
         names.add(one["MetricName"])
-    return OF_AWS | {("unitstream", "service"): names}
+    return OF_AWS | {("unitstream", "service"): names, ("unitstream", "function", "service"): of_function["views"]}
 
 
 def test_the_metrics_of_a_stack_are_its_own(resources: dict[str, Any]) -> None:
     """Several stacks in an account have the same namespace; the dimension `service` is the stack's name."""
-    variables = resources["IngestFunction"]["Properties"]["Environment"]["Variables"]
-    assert variables["POWERTOOLS_SERVICE_NAME"] == {"Ref": "AWS::StackName"}
+    for function in properties_of(resources, "AWS::Lambda::Function").values():
+        assert function["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == {"Ref": "AWS::StackName"}
     assert resources["Api"]["Properties"]["Name"] == {"Ref": "AWS::StackName"}
 
 
-OWN = {
+OWN: dict[str, list[Any]] = {
     "ApiName": [{"Ref": "AWS::StackName"}],
-    "FunctionName": [{"Ref": "IngestFunction"}],
+    "FunctionName": [{"Ref": "IngestFunction"}, {"Ref": "ViewsFunction"}],
     "Stage": [{"Ref": "Apiv1Stage"}],
     "TableName": [{"Ref": "StreamsTable"}, {"Ref": "MetricsTable"}],
+    "function": ["views"],
     "service": [{"Ref": "AWS::StackName"}],
 }
 
@@ -607,6 +647,9 @@ def test_alarms_are_of_things_that_exist(metrics: dict[tuple[str, ...], set[str]
         "ServerErrorsAlarm",
         "DurationAlarm",
         "FunctionThrottlesAlarm",
+        "ViewsErrorsAlarm",
+        "ViewsDurationAlarm",
+        "ViewsThrottlesAlarm",
         "GatewayThrottlesAlarm",
         "WriteThrottlesAlarm",
         "ReadThrottlesAlarm",
@@ -618,7 +661,7 @@ def test_alarms_are_of_things_that_exist(metrics: dict[tuple[str, ...], set[str]
         assert alarm["MetricName"] in metrics[alarm["Namespace"], *sorted(dimensions)]
         for name, value in dimensions.items():
             assert value in OWN[name]
-            assert value["Ref"] in {*resources, "AWS::StackName"}
+            assert value == "views" or value["Ref"] in {*resources, "AWS::StackName"}
         assert alarm["AlarmDescription"]
         assert "AlarmActions" not in alarm
 
@@ -647,10 +690,12 @@ def test_alarms_tell_a_topic_if_there_is_one() -> None:
         assert alarm["AlarmActions"] == alarm["OKActions"] == [topic]
 
 
-def test_the_duration_alarm_goes_off_before_the_function_is_stopped(resources: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", ["DurationAlarm", "ViewsDurationAlarm"])
+def test_the_duration_alarm_goes_off_before_the_function_is_stopped(resources: dict[str, Any], name: str) -> None:
     """Its threshold is below the function's timeout, and not by much."""
-    alarm = resources["DurationAlarm"]["Properties"]
-    share = alarm["Threshold"] / 1000 / resources["IngestFunction"]["Properties"]["Timeout"]
+    alarm = resources[name]["Properties"]
+    (function,) = (one["Value"]["Ref"] for one in alarm["Dimensions"])
+    share = alarm["Threshold"] / 1000 / resources[function]["Properties"]["Timeout"]
     assert 0.7 < share < 0.85
     assert alarm["ExtendedStatistic"] == "p99"
 
@@ -685,9 +730,11 @@ def test_the_dashboard_shows_metrics_that_exist(
             namespace, name, *rest = metric[:-1] if isinstance(metric[-1], dict) else metric
             dimensions = dict(zip(rest[::2], rest[1::2], strict=True))
             assert name in metrics[namespace, *sorted(dimensions)]
-            assert all({"Ref": value} in OWN[dimension] for dimension, value in dimensions.items())
-            shown.add((namespace, name))
-    assert {("unitstream", name) for name in metrics["unitstream", "service"]} <= shown, "every metric has its place"
+            for dimension, value in dimensions.items():
+                assert value in OWN[dimension] or {"Ref": value} in OWN[dimension]
+            shown.add((namespace, *sorted(dimensions), name))
+    for own in (("unitstream", "service"), ("unitstream", "function", "service")):
+        assert {(*own, name) for name in metrics[own]} <= shown, "every metric has its place"
 
 
 # --- the security review ----------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """unitstream: what ingesting and reading metrics means, without HTTP and without Lambda.
 
-`payload` checks a request, `timestamps` reads its hours, `identity` derives record IDs, `days` merges, `store` saves to
-DynamoDB, `streams` knows the tokens, `problems` describes errors, `dynamodb` makes the calls and paces what has to be
-tried again.
+Saving: `payload` checks a request, `timestamps` reads its hours, `days` merges, `store` saves to DynamoDB. Reading:
+`questions` checks parameters, `reading` reads from DynamoDB, `views` aggregates and compares, `periods` knows the
+calendar. Both: `identity` derives record IDs, `streams` knows the tokens, `problems` describes errors, `dynamodb` makes
+the calls and paces what has to be tried again.
 """

@@ -41,6 +41,7 @@ _DOCUMENTS = (
     "BatchGetItemOutput",
     "BatchStatementRequest",
     "KeysAndAttributes",
+    "QueryOutput",
 )
 # The seconds of a snapshotted function are shared by its copies, and so would be a seeded generator's state.
 _random = SystemRandom()

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+AggFunc = Literal["Sum", "Average", "Maximum", "Minimum"]
+
+# In characters: names of metrics and keys of dimensions, and their values.
+MAX_NAME = 255
+MAX_DIMENSION_VALUE = 1_024
 
 # Built once: `json.dumps` with arguments makes an encoder at each call.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, get_args
 
 from pydantic_core import PydanticCustomError, SchemaValidator, ValidationError, core_schema, from_json
 
-from unitstream.identity import record_id
+from unitstream.identity import MAX_DIMENSION_VALUE, MAX_NAME, AggFunc, record_id
 from unitstream.json_keys import repeated_keys
-from unitstream.problems import MAX_REPORTED_ERRORS, FieldError, InvalidPayload, pointer
+from unitstream.problems import MAX_REPORTED_ERRORS, FieldError, InvalidPayload, near_miss, pointer
 from unitstream.timestamps import Hour, parse_hour
 
 if TYPE_CHECKING:
@@ -24,16 +23,12 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-AggFunc = Literal["Sum", "Average", "Maximum", "Minimum"]
-
 # Lambda takes events of 6 MB.
 MAX_BODY_BYTES = 6 * 1024 * 1024
 MAX_POINTS = MAX_BODY_BYTES // len('{"timestamp":0,"metric_name":"a","metric_value":0},')
 MAX_DIMENSIONS = 10
 # Of any object. More than there are, so that a few wrong ones are reported one by one.
 MAX_FIELDS = 20
-MAX_NAME = 255
-MAX_DIMENSION_VALUE = 1_024
 # What DynamoDB's numbers hold.
 SMALLEST_MAGNITUDE = 1e-130
 LARGEST_MAGNITUDE = 9.99e125
@@ -41,8 +36,6 @@ LARGEST_MAGNITUDE = 9.99e125
 # Points are validated in slices, so that neither millions of errors nor all the validated points are in memory at once.
 _SLICE = 1_000
 _SHOWN_CHARACTERS = 64
-# A near miss is worth a hint only for something that could be a field's name.
-_LONGEST_NEAR_MISS = 40
 
 
 def parse_value(value: object) -> float:
@@ -144,7 +137,7 @@ ENVELOPE_FIELDS = {
     "metric_agg_func": core_schema.typed_dict_field(core_schema.literal_schema(list(get_args(AggFunc)))),
     "data": core_schema.typed_dict_field(core_schema.list_schema(min_length=1, max_length=MAX_POINTS)),
 }
-_points = SchemaValidator(core_schema.list_schema(_object(POINT_FIELDS)))
+points_validator = SchemaValidator(core_schema.list_schema(_object(POINT_FIELDS)))
 _envelope = SchemaValidator(_object(ENVELOPE_FIELDS))
 
 
@@ -189,7 +182,7 @@ def parse(body: bytes) -> Ingest:
         envelope = _envelope.validate_python(document)
     except ValidationError as exc:
         total = exc.error_count()
-        errors = _field_errors(exc)
+        errors = field_errors(exc)
     data = envelope["data"] if envelope else _points_anyway(document)
     agg_func: AggFunc = envelope["metric_agg_func"] if envelope else "Sum"
 
@@ -197,11 +190,11 @@ def parse(body: bytes) -> Ingest:
     repeated = False
     for start in range(0, len(data), _SLICE):
         try:
-            points = _points.validate_python(data[start : start + _SLICE])
+            points = points_validator.validate_python(data[start : start + _SLICE])
         except ValidationError as exc:
             total += exc.error_count()
             if len(errors) < MAX_REPORTED_ERRORS:
-                errors += _field_errors(exc, start)
+                errors += field_errors(exc, start)
             continue
         repeated |= _group(points, agg_func, series)
 
@@ -280,7 +273,7 @@ def _duplicates(data: list[Any]) -> Iterator[FieldError]:
     first: dict[object, int] = {}
     for index, raw in enumerate(data):
         try:
-            (point,) = _points.validate_python([raw])
+            (point,) = points_validator.validate_python([raw])
         except ValidationError:
             continue
         dimensions = point.get("custom_dimensions") or {}
@@ -311,7 +304,7 @@ _CODES = {
 }
 
 
-def _field_errors(exc: ValidationError, first_index: int = 0) -> list[FieldError]:
+def field_errors(exc: ValidationError, first_index: int = 0) -> list[FieldError]:
     """Translate as many of pydantic's errors as are reported. `first_index` is the index of the slice's first point."""
     reported = exc.errors(include_url=False)[:MAX_REPORTED_ERRORS]
     return [_field_error(error, first_index) for error in reported]
@@ -362,17 +355,15 @@ def _field_error(error: ErrorDetails, first_index: int) -> FieldError:  # noqa: 
 
 def _unknown_field(name: str, *, in_point: bool) -> str:
     known = list(POINT_FIELDS if in_point else ENVELOPE_FIELDS)
-    close = get_close_matches(name, known, n=1, cutoff=0.53) if len(name) <= _LONGEST_NEAR_MISS else []
-    hint = f": did you mean {close[0]}?" if close else f"; the fields here are {', '.join(known)}"
+    close = near_miss(name, known)
+    hint = f": did you mean {close}?" if close else f"; the fields here are {', '.join(known)}"
     return f"{_show(name)} is not a field{hint}"
 
 
 def _unknown_agg_func(given: object) -> str:
     known = get_args(AggFunc)
-    close: list[str] = []
-    if isinstance(given, str) and len(given) <= _LONGEST_NEAR_MISS:
-        close = get_close_matches(given.capitalize(), known, n=1, cutoff=0.5)
-    hint = f": did you mean {close[0]}?" if close else ""
+    close = near_miss(given, known, cutoff=0.5) if isinstance(given, str) else ""
+    hint = f": did you mean {close}?" if close else ""
     return f"metric_agg_func must be one of {', '.join(known)}{hint}"
 
 

@@ -26,10 +26,17 @@ class Stream:
     stream_id: str
     name: str
     state: str
+    # Epoch seconds from which on the token is unknown. Only a token that was rotated has them.
+    expires_at: int | None = None
 
     @classmethod
     def from_item(cls, item: dict[str, AttributeValueTypeDef]) -> Stream:
-        return cls(item["stream_id"]["S"], item["name"]["S"], item["state"]["S"])
+        expires_at = int(item["expires_at"]["N"]) if "expires_at" in item else None
+        return cls(item["stream_id"]["S"], item["name"]["S"], item["state"]["S"], expires_at)
+
+    def accepts(self, now: float) -> bool:
+        """Whether the token opens the stream at `now`, in epoch seconds."""
+        return self.state == ACTIVE and (self.expires_at is None or now < self.expires_at)
 
 
 def token_key(token: str) -> dict[str, AttributeValueTypeDef]:
@@ -48,10 +55,11 @@ class StreamsTable:
     def find(self, token: str, deadline: float) -> Stream:
         """Return the active stream with `token`.
 
-        Raises `StreamNotFound`, or `OutOfTime` when DynamoDB does not answer until `deadline` (monotonic clock).
+        Raises `StreamNotFound`, also when the token has expired, or `OutOfTime` when DynamoDB does not answer until
+        `deadline` (monotonic clock).
         """
         remembered = self._remembered.get(token)
-        if remembered and time.monotonic() < remembered[0]:
+        if remembered and time.monotonic() < remembered[0] and remembered[1].accepts(time.time()):
             return remembered[1]
         for _ in paced(deadline):
             try:
@@ -60,7 +68,7 @@ class StreamsTable:
                 if not is_transient(exc):
                     raise
                 continue
-            if "Item" not in answer or (stream := Stream.from_item(answer["Item"])).state != ACTIVE:
+            if "Item" not in answer or not (stream := Stream.from_item(answer["Item"])).accepts(time.time()):
                 self._remembered.pop(token, None)
                 raise StreamNotFound
             if len(self._remembered) >= _REMEMBERED_STREAMS:

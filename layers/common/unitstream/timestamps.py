@@ -41,22 +41,39 @@ def parse_hour(timestamp: object) -> Hour:
     Raises `PydanticCustomError` with the code `timestamp_invalid` (no form that is accepted, or no such date),
     `timestamp_out_of_range` (outside the years 1970 to 9999) or `timestamp_not_hourly`.
     """
+    return _parse_hour(_accepted(timestamp))
+
+
+def floor_hour(timestamp: object) -> Hour:
+    """Return the hour in UTC in which `timestamp` lies. Raises as `parse_hour` does, save `timestamp_not_hourly`."""
+    return _hour(*_read(_accepted(timestamp)))
+
+
+def _accepted(timestamp: object) -> str | float:
     if not isinstance(timestamp, str | int | float) or isinstance(timestamp, bool):
         raise _invalid(f"is neither a string nor a number; {FORMS}")
-    return _parse_hour(timestamp)
+    return timestamp
 
 
 # A request names few distinct hours and many points.
 @lru_cache(maxsize=16_384)
 def _parse_hour(timestamp: str | float) -> Hour:
-    moment, read_as = _read_text(timestamp) if isinstance(timestamp, str) else _read_number(timestamp)
+    moment, read_as = _read(timestamp)
     if moment.minute or moment.second or moment.microsecond:
         raise PydanticCustomError(
             "timestamp_not_hourly", "{reason}", {"reason": f"is not on the hour in UTC: {read_as} is {_show(moment)}"}
         )
+    return _hour(moment, read_as)
+
+
+def _hour(moment: datetime, read_as: str) -> Hour:
     if moment < _EPOCH:
         raise _out_of_range(read_as)
     return Hour(moment.strftime("%Y-%m-%d"), moment.hour)
+
+
+def _read(timestamp: str | float) -> tuple[datetime, str]:
+    return _read_text(timestamp) if isinstance(timestamp, str) else _read_number(timestamp)
 
 
 def _read_text(text: str) -> tuple[datetime, str]:

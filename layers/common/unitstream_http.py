@@ -1,0 +1,83 @@
+"""HTTP that the functions have in common: the resolver, the log, the metrics, and the answers that are problems.
+
+It stands beside the package `unitstream`, which knows no HTTP, and is one file: a cold start compiles each anew.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import traceback
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+
+RETRY_AFTER_SECONDS = 5
+
+logger = Logger()
+metrics = Metrics(namespace="unitstream")
+
+
+def create_resolver() -> APIGatewayRestResolver:
+    """Return a resolver without routes that answers what it does not know, and what nobody foresaw, with problems."""
+    # A custom domain's base path comes before the path of the API.
+    app = APIGatewayRestResolver(strip_prefixes=[re.compile(r"/.+(?=/api/)")])
+
+    @app.not_found
+    def route_not_found(_: NotFoundError) -> Response[str]:
+        return problem(HTTPStatus.NOT_FOUND, "route-not-found", "No such route", "The API has no such path or method.")
+
+    # The one place where any exception is caught: the answer must still be a problem, and the alarm must still go off.
+    @app.exception_handler(Exception)
+    def unforeseen(exc: Exception) -> Response[str]:
+        # Neither the message nor the arguments: they may hold payload values.
+        logger.error(
+            "unforeseen error",
+            extra={
+                "error": type(exc).__name__,
+                "code": exc.response["Error"]["Code"] if isinstance(exc, ClientError) else getattr(exc, "code", None),
+                "frames": traceback.format_tb(exc.__traceback__, limit=-8),
+            },
+        )
+        request_id = app.current_event.request_context.request_id
+        return problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "internal-error",
+            "Internal error",
+            f"Something unforeseen happened. The log has more under the request ID {request_id}. "
+            "The same request can safely be sent again.",
+            request_id=request_id,
+        )
+
+    return app
+
+
+def deadline_of(app: APIGatewayRestResolver, reserved: float) -> float:
+    """Return when `reserved` seconds are left of the request's time (monotonic clock)."""
+    return time.monotonic() + app.lambda_context.get_remaining_time_in_millis() / 1000 - reserved
+
+
+def stream_not_found(detail: str) -> Response[str]:
+    return problem(HTTPStatus.NOT_FOUND, "stream-not-found", "No stream found", detail)
+
+
+def invalid_request(detail: str, errors: list[dict[str, str]], total: int) -> Response[str]:
+    """Return the problem that lists `errors`, the first of `total`."""
+    return problem(
+        HTTPStatus.BAD_REQUEST, "invalid-request", "Invalid request", detail, total_errors=total, errors=errors
+    )
+
+
+def problem(
+    status: HTTPStatus, kind: str, title: str, detail: str, headers: dict[str, str] | None = None, **members: object
+) -> Response[str]:
+    """Return an RFC 9457 problem."""
+    document = {"type": f"urn:unitstream:problem:{kind}", "title": title, "status": status, "detail": detail} | members
+    return Response(status, "application/problem+json", json.dumps(document), dict(headers or {}))

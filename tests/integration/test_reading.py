@@ -1,0 +1,591 @@
+"""What was saved is read back: views, unit metrics, listings and points, from DynamoDB Local."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+
+import pandas as pd
+import pytest
+from botocore.exceptions import ClientError
+from delivery import FAILED, THROTTLED, schedule
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support import point, request_body
+from vega_datasets import data as vega_data
+
+from unitstream.dynamodb import create_client
+from unitstream.identity import AggFunc, record_id
+from unitstream.payload import parse
+from unitstream.periods import Granularity, Timeframe, previous_timeframe
+from unitstream.problems import OutOfTime, TooMuch
+from unitstream.questions import (
+    Filter,
+    Metric,
+    MetricsQuestion,
+    PointsQuestion,
+    SeriesQuestion,
+    UnitMetricQuestion,
+    ViewQuestion,
+    metrics_question,
+    points_question,
+    series_question,
+)
+from unitstream.reading import MetricsReader, MetricSummary, Point, Series
+from unitstream.store import Effort, MetricsTable, Origin, metric_key
+from unitstream.views import Cell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from delivery import FaultProxy
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from support import Tables
+
+    from unitstream.reading import Page
+    from unitstream.views import UnitCell, View
+
+NOW = 1_700_000_000_123
+AGG_FUNCS: tuple[AggFunc, ...] = get_args(AggFunc)
+GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
+FREQUENCIES: dict[Granularity, str] = {
+    "hour": "h",
+    "day": "D",
+    "week": "W-SUN",
+    "month": "M",
+    "quarter": "Q-DEC",
+    "year": "Y-DEC",
+}
+IN_PANDAS: dict[AggFunc, str] = {"Sum": "sum", "Average": "mean", "Maximum": "max", "Minimum": "min"}
+YEAR = Timeframe("2010-01-01", "2010-12-31")
+CITIES = {"Seattle": vega_data.seattle_temps, "San Francisco": vega_data.sf_temps}
+
+on_shared_tables = settings(
+    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+def soon(seconds: float = 60) -> float:
+    return time.monotonic() + seconds
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A stream of its own in tables that tests share, and the client of what reads and writes it."""
+
+    tables: Tables
+    client: DynamoDBClient
+    name: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def save(self, points: list[dict[str, Any]], agg_func: AggFunc = "Sum", received_at: int = NOW) -> None:
+        ingest = parse(request_body(points, "ds_test", agg_func).encode())
+        table = MetricsTable(self.client, self.tables.metrics)
+        table.save(ingest, Origin(self.name, agg_func, received_at), soon(), Effort())
+
+    @property
+    def reader(self) -> MetricsReader:
+        return MetricsReader(self.client, self.tables.metrics)
+
+    def view(self, question: ViewQuestion) -> View:
+        return self.reader.view(self.name, question, soon())
+
+    def pages_of_points(self, question: PointsQuestion) -> Iterator[Page[Point]]:
+        parameters: dict[str, list[str]] = {
+            "metric_name": [question.metric.metric_name],
+            "metric_agg_func": [question.metric.metric_agg_func],
+            "start_date": [question.timeframe.start],
+            "end_date": [question.timeframe.end],
+            "limit": [str(question.limit)],
+            "filter": [f"{'-' * one.excludes}{one.key}:{','.join(one.values)}" for one in question.filters],
+        }
+        while True:
+            page = self.reader.points(self.name, question, soon())
+            yield page
+            if page.next_cursor is None:
+                return
+            question = points_question(parameters | {"cursor": [page.next_cursor]})
+
+
+def client_of(endpoint: str) -> DynamoDBClient:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        return create_client()
+
+
+@pytest.fixture(scope="module")
+def client(endpoint: str) -> DynamoDBClient:
+    return client_of(endpoint)
+
+
+@pytest.fixture
+def stream(shared_tables: Tables, client: DynamoDBClient) -> Stream:
+    return Stream(shared_tables, client)
+
+
+def cells_of(found: View, *keys: str) -> dict[tuple[str | None, ...], Cell]:
+    return {(*(row.dimensions[key] for key in keys), cell.date): cell for row in found.series for cell in row.data}
+
+
+# --- real data --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def temperatures() -> pd.DataFrame:
+    """A year of hourly temperatures in two cities."""
+    frames = [load().assign(city=city) for city, load in CITIES.items()]
+    return pd.concat(frames, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def weather(shared_tables: Tables, client: DynamoDBClient, temperatures: pd.DataFrame) -> Stream:
+    """The temperatures in one stream, under each function."""
+    points = [
+        point(f"{date:%Y-%m-%d %H:%M:%S}", temperature, "temperature", {"city": city})
+        for date, temperature, city in zip(
+            temperatures["date"], temperatures["temp"], temperatures["city"], strict=True
+        )
+    ]
+    stream = Stream(shared_tables, client)
+    for agg_func in AGG_FUNCS:
+        stream.save(points, agg_func)
+    return stream
+
+
+@pytest.mark.parametrize("by", [(), ("city",)])
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+@pytest.mark.parametrize("agg_func", AGG_FUNCS)
+def test_two_cities_are_what_pandas_computes_from_the_files(
+    agg_func: AggFunc, granularity: Granularity, by: tuple[str, ...], weather: Stream, temperatures: pd.DataFrame
+) -> None:
+    """Every function, granularity and grouping: the extremes to the last bit, sums and means but for roundings."""
+    periods = temperatures["date"].dt.to_period(FREQUENCIES[granularity]).dt.start_time.rename("period")
+    grouping = temperatures.groupby([*(temperatures[key] for key in by), periods])["temp"]
+    expected, counts = grouping.agg(IN_PANDAS[agg_func]), grouping.count()
+
+    question = ViewQuestion(Metric("temperature", agg_func), YEAR, granularity, by)
+    found = weather.view(question)
+    cells = cells_of(found, *by)
+    shown = "%Y-%m-%dT%H:00:00Z" if granularity == "hour" else "%Y-%m-%d"
+    keys = [key if by else (key,) for key in expected.index]
+    named = [(*groups, f"{period:{shown}}") for *groups, period in keys]
+    assert sorted(cells) == sorted(named)
+    assert [row.dimensions for row in found.series] == ([{"city": city} for city in sorted(CITIES)] if by else [{}])
+    for name, value, points in zip(named, expected, counts, strict=True):
+        cell = cells[name]
+        assert (
+            cell.value == value if agg_func in {"Maximum", "Minimum"} else cell.value == pytest.approx(value, rel=1e-12)
+        )
+        assert cell.points == points
+
+
+@pytest.mark.parametrize(
+    ("granularity", "timeframe", "earlier"),
+    [
+        ("week", Timeframe("2010-06-07", "2010-07-04"), Timeframe("2010-05-10", "2010-06-06")),
+        ("month", Timeframe("2010-07-01", "2010-09-30"), Timeframe("2010-04-01", "2010-06-30")),
+        ("quarter", Timeframe("2010-04-01", "2010-06-30"), Timeframe("2010-01-01", "2010-03-31")),
+        ("day", Timeframe("2010-03-03", "2010-03-09"), Timeframe("2010-02-24", "2010-03-02")),
+        ("month", Timeframe("2010-05-10", "2010-06-20"), Timeframe("2010-03-10", "2010-04-20")),
+    ],
+)
+def test_a_unit_metric_is_what_pandas_computes(
+    granularity: Granularity, timeframe: Timeframe, earlier: Timeframe, weather: Stream, temperatures: pd.DataFrame
+) -> None:
+    """Sums over maxima, by city, beside the calendar's timeframe before."""
+    question = UnitMetricQuestion(
+        Metric("temperature", "Sum"), Metric("temperature", "Maximum"), timeframe, granularity, ("city",)
+    )
+    found = weather.reader.unit_metric(weather.name, question, soon())
+    assert found.previous == earlier == previous_timeframe(timeframe, granularity)[0]
+
+    def parts(frame: Timeframe) -> pd.DataFrame:
+        end = pd.Timestamp(frame.end) + pd.Timedelta(days=1)
+        inside = temperatures[(temperatures["date"] >= frame.start) & (temperatures["date"] < end)]
+        periods = inside["date"].dt.to_period(FREQUENCIES[granularity]).dt.start_time
+        return inside.groupby(["city", periods])["temp"].agg(["sum", "max", "count"])
+
+    now, before = parts(timeframe), parts(earlier)
+    cells: dict[tuple[str | None, str], UnitCell] = {
+        (row.dimensions["city"], cell.date): cell for row in found.series for cell in row.data
+    }
+    assert list(cells) == [(city, f"{period:%Y-%m-%d}") for city, period in now.index]
+    for cell, (_, current), (_, previous) in zip(cells.values(), now.iterrows(), before.iterrows(), strict=True):
+        unit, unit_before = current["sum"] / current["max"], previous["sum"] / previous["max"]
+        expected = {
+            "current_timeframe_numerator": current["sum"],
+            "current_timeframe_denominator": current["max"],
+            "current_timeframe_unit_metric": unit,
+            "previous_timeframe_numerator": previous["sum"],
+            "previous_timeframe_denominator": previous["max"],
+            "previous_timeframe_unit_metric": unit_before,
+        }
+        figures = cell._asdict()
+        assert {name: figures[name] for name in expected} == pytest.approx(expected, rel=1e-12)
+        assert cell.pop_diff == pytest.approx(unit - unit_before, rel=1e-9)
+        assert cell.pop_change == pytest.approx(unit / unit_before - 1, rel=1e-9)
+        assert (cell.n_agg_func, cell.d_agg_func, cell.points) == ("Sum", "Maximum", 2 * current["count"])
+
+
+def test_a_correction_changes_the_view_and_an_old_replay_does_not(stream: Stream) -> None:
+    """The view shows what is stored, and what is stored is what was received last."""
+    question = ViewQuestion(Metric("orders", "Sum"), Timeframe("2022-10-01", "2022-10-02"), "week")
+    first = [point("2022-10-01 00:00:00", 5.0), point("2022-10-02 01:00:00", 7.0)]
+    stream.save(first)
+    before = stream.view(question)
+    assert cells_of(before) == {("2022-09-26",): Cell("2022-09-26", 12.0, 2)}
+    stream.save([point("2022-10-01 00:00:00", 6.0)], received_at=NOW + 1)
+    corrected = stream.view(question)
+    assert cells_of(corrected) == {("2022-09-26",): Cell("2022-09-26", 13.0, 2)}
+    stream.save(first, received_at=NOW)
+    assert stream.view(question) == corrected
+
+
+# --- any data ---------------------------------------------------------------------------------------------------------
+
+
+class Saved(NamedTuple):
+    day: str
+    hour: int
+    region: str | None
+    plan: str | None
+
+
+regions = st.sampled_from(["eu", "us", "a,b", None])
+plans = st.sampled_from(["free", "pro", None])
+spots = st.builds(Saved, st.integers(25, 30).map("2022-09-{}".format), st.integers(0, 23), regions, plans)
+values = st.floats(-1e6, 1e6).map(lambda value: round(value, 3)) | st.sampled_from([1e100, -1e100, 1e-100])
+tables_of_points = st.dictionaries(spots, values, min_size=1, max_size=60)
+filters = st.lists(
+    st.builds(
+        Filter,
+        st.sampled_from(["region", "plan", "other"]),
+        st.lists(st.sampled_from(["eu", "us", "free"]), min_size=1, max_size=2, unique=True).map(tuple),
+        st.booleans(),
+    ),
+    max_size=2,
+).map(tuple)
+timeframes = st.tuples(st.integers(25, 30), st.integers(25, 30)).map(
+    lambda both: Timeframe(f"2022-09-{min(both)}", f"2022-09-{max(both)}")
+)
+
+
+def dimensions_of(one: Saved) -> dict[str, str]:
+    named = {"region": one.region, "plan": one.plan}
+    return {key: value for key, value in named.items() if value is not None}
+
+
+def save_all(stream: Stream, saved: Mapping[Saved, float], agg_func: AggFunc) -> None:
+    stream.save(
+        [point(f"{one.day} {one.hour:02}:00:00", value, dimensions=dimensions_of(one)) for one, value in saved.items()],
+        agg_func,
+    )
+
+
+def kept(saved: Mapping[Saved, float], timeframe: Timeframe, filters: Iterable[Filter]) -> dict[Saved, float]:
+    return {
+        one: value
+        for one, value in saved.items()
+        if timeframe.start <= one.day <= timeframe.end and all(each.keeps(dimensions_of(one)) for each in filters)
+    }
+
+
+COMPUTE: dict[AggFunc, Callable[[list[float]], float]] = {
+    "Sum": lambda values: float(sum(map(Fraction, values))),
+    "Average": lambda values: float(sum(map(Fraction, values))) / len(values),
+    "Maximum": max,
+    "Minimum": min,
+}
+
+
+@on_shared_tables
+@given(
+    saved=tables_of_points,
+    agg_func=st.sampled_from(AGG_FUNCS),
+    granularity=st.sampled_from(["hour", "day", "month"]),
+    group_by=st.permutations(["region", "plan"]).flatmap(lambda keys: st.sampled_from([(), (keys[0],), tuple(keys)])),
+    asked=filters,
+    timeframe=timeframes,
+)
+def test_any_points_are_aggregated_as_asked(
+    *,
+    saved: dict[Saved, float],
+    agg_func: AggFunc,
+    granularity: Granularity,
+    group_by: tuple[str, ...],
+    asked: tuple[Filter, ...],
+    timeframe: Timeframe,
+    shared_tables: Tables,
+    client: DynamoDBClient,
+) -> None:
+    """Computed with fractions from what was sent, to the last bit: any grouping, filters and range."""
+    stream = Stream(shared_tables, client)
+    save_all(stream, saved, agg_func)
+    expected: dict[tuple[str | None, ...], list[float]] = {}
+    for one, value in kept(saved, timeframe, asked).items():
+        period = {"hour": f"{one.day}T{one.hour:02}:00:00Z", "day": one.day, "month": "2022-09-01"}[granularity]
+        key = (*(dimensions_of(one).get(key) for key in group_by), period)
+        expected.setdefault(key, []).append(value)
+    question = ViewQuestion(Metric("orders", agg_func), timeframe, granularity, group_by, asked)
+    assert cells_of(stream.view(question), *group_by) == {
+        key: Cell(str(key[-1]), COMPUTE[agg_func](values), len(values)) for key, values in expected.items()
+    }
+
+
+@on_shared_tables
+@given(saved=tables_of_points, limit=st.integers(1, 30), asked=filters, timeframe=timeframes)
+def test_pages_of_points_are_all_points_in_order(
+    *,
+    saved: dict[Saved, float],
+    limit: int,
+    asked: tuple[Filter, ...],
+    timeframe: Timeframe,
+    shared_tables: Tables,
+    client: DynamoDBClient,
+) -> None:
+    """Whatever the limit: no point is missing, none comes twice, and each tells where it came from."""
+    stream = Stream(shared_tables, client)
+    save_all(stream, saved, "Sum")
+    expected = sorted(
+        (
+            Point(
+                f"{one.day}T{one.hour:02}:00:00Z",
+                value,
+                dimensions_of(one),
+                record_id("orders", "Sum", dimensions_of(one)),
+                "2023-11-14T22:13:20.123Z",
+            )
+            for one, value in kept(saved, timeframe, asked).items()
+        ),
+        key=lambda one: (one.record_id, one.timestamp),
+    )
+    pages = list(stream.pages_of_points(PointsQuestion(Metric("orders", "Sum"), timeframe, asked, limit)))
+    assert [one for page in pages for one in page.items] == expected
+    assert all(len(page.items) <= limit for page in pages)
+
+
+@on_shared_tables
+@given(
+    regions=st.sets(st.integers(0, 99), min_size=1, max_size=40), limit=st.integers(1, 45), excluded=st.integers(0, 99)
+)
+def test_pages_of_series_are_all_series_in_order(
+    *, regions: set[int], limit: int, excluded: int, shared_tables: Tables, client: DynamoDBClient
+) -> None:
+    """Whatever the limit, with a filter and without."""
+    stream = Stream(shared_tables, client)
+    every = [{"region": f"r{region}"} for region in regions]
+    stream.save([point("2022-10-01", 1.0, dimensions=dimensions) for dimensions in every])
+    for parameters in ({}, {"filter": [f"-region:r{excluded}"]}):
+        left = [one for one in every if not parameters or one["region"] != f"r{excluded}"]
+        expected = sorted(Series(record_id("orders", "Sum", one), one) for one in left)
+        found: list[Series] = []
+        question = series_question("orders", "Sum", parameters)
+        while True:
+            page = stream.reader.series(stream.name, replace(question, limit=limit), soon())
+            assert len(page.items) <= limit
+            found += page.items
+            if page.next_cursor is None:
+                break
+            question = series_question("orders", "Sum", parameters | {"cursor": [page.next_cursor]})
+        assert found == expected
+
+
+# --- listings ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_metrics_of_a_stream(stream: Stream) -> None:
+    """Name and function, the number of series, the keys of their dimensions, and the days; a page at a time."""
+    stream.save(
+        [
+            point("2022-10-03", 1.0, "orders", {"region": "eu", "plan": "pro"}),
+            point("2022-10-01", 1.0, "orders", {"region": "us"}),
+            point("2022-12-31", 1.0, "orders"),
+            point("2022-10-02", 1.0, "a#b"),
+        ]
+    )
+    stream.save([point("1970-01-01", 1.0, "orders", {"country": "fr"})], "Average")
+    expected = [
+        MetricSummary("a#b", "Sum", 1, [], "2022-10-02", "2022-10-02"),
+        MetricSummary("orders", "Average", 1, ["country"], "1970-01-01", "1970-01-01"),
+        MetricSummary("orders", "Sum", 3, ["plan", "region"], "2022-10-01", "2022-12-31"),
+    ]
+    assert stream.reader.metrics(stream.name, MetricsQuestion(), soon()).items == expected
+    question = MetricsQuestion(2)
+    page = stream.reader.metrics(stream.name, question, soon())
+    assert page.items == expected[:2]
+    assert page.next_cursor
+    rest = stream.reader.metrics(stream.name, metrics_question({"cursor": [page.next_cursor]}), soon())
+    assert (rest.items, rest.next_cursor) == (expected[2:], None)
+    assert stream.reader.metrics(uuid.uuid4().hex, MetricsQuestion(), soon()).items == []
+
+
+def test_a_metric_from_before_the_catalogue_knew_days(stream: Stream) -> None:
+    """Its days are not known, and nothing is made up."""
+    key = metric_key(stream.name, "orders", "Sum").to_item()
+    stream.tables.client.put_item(
+        TableName=stream.tables.metrics,
+        Item=key | {"metric_name": {"S": "orders"}, "metric_agg_func": {"S": "Sum"}},
+    )
+    (found,) = stream.reader.metrics(stream.name, MetricsQuestion(), soon()).items
+    assert found == MetricSummary("orders", "Sum", 0, [], None, None)
+
+
+def test_a_page_of_metrics_ends_when_many_series_were_counted(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is still counted as a whole, and the next page goes on."""
+    monkeypatch.setattr("unitstream.reading.SERIES_COUNTED_A_PAGE", 1)
+    stream.save([point("2022-10-01", 1.0, name, {"n": str(n)}) for name in ("a", "b", "c") for n in range(2)])
+    question, found = metrics_question({}), []
+    for _ in range(3):
+        page = stream.reader.metrics(stream.name, question, soon())
+        found.append([(one.metric_name, one.series) for one in page.items])
+        question = metrics_question({"cursor": [page.next_cursor]} if page.next_cursor else {})
+    assert found == [[("a", 2)], [("b", 2)], [("c", 2)]]
+
+
+def test_a_page_ends_before_it_outgrows_an_answer(stream: Stream) -> None:
+    """A few long dimensions fill it, whatever the limit."""
+    long = {f"{key}": "\x00" * 1_024 for key in range(9)}
+    stream.save([point("2022-10-01", 1.0, dimensions=long | {"n": str(n)}) for n in range(80)])
+    question = SeriesQuestion(Metric("orders", "Sum"), (), 1_000)
+    page = stream.reader.series(stream.name, question, soon())
+    assert 40 < len(page.items) < 80
+    assert page.next_cursor
+    rest = stream.reader.series(stream.name, series_question("orders", "Sum", {"cursor": [page.next_cursor]}), soon())
+    assert len({one.record_id for one in [*page.items, *rest.items]}) == 80
+    points = PointsQuestion(Metric("orders", "Sum"), Timeframe("2022-10-01", "2022-10-02"))
+    sizes = [len(one.items) for one in stream.pages_of_points(points)]
+    assert len(sizes) == 2
+    assert sum(sizes) == 80
+
+
+# --- many series, one day ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def snapshot(shared_tables: Tables, client: DynamoDBClient) -> Stream:
+    """An hour of 2,000 series."""
+    stream = Stream(shared_tables, client)
+    stream.save([point("2022-10-01 05:00:00", 0.1, dimensions={"n": str(n)}) for n in range(2_000)])
+    return stream
+
+
+@pytest.mark.parametrize("end", ["2022-10-01", "2022-10-02"])
+def test_a_day_of_many_series_is_read_as_a_longer_range_is(end: str, snapshot: Stream) -> None:
+    """In batches for a day, by queries otherwise: the same view, and the same points."""
+    timeframe = Timeframe("2022-10-01", end)
+    found = snapshot.view(ViewQuestion(Metric("orders", "Sum"), timeframe, "hour"))
+    assert cells_of(found) == {("2022-10-01T05:00:00Z",): Cell("2022-10-01T05:00:00Z", 200.0, 2_000)}
+    pages = snapshot.pages_of_points(PointsQuestion(Metric("orders", "Sum"), timeframe, (), 700))
+    points = [[one.record_id for one in page.items] for page in pages]
+    assert [len(page) for page in points] == [700, 700, 600]
+    assert [one for page in points for one in page] == sorted({one for page in points for one in page})
+
+
+def test_a_batch_that_dynamodb_leaves_unfinished_is_read_to_its_end(snapshot: Stream, endpoint: str) -> None:
+    """Keys that it did not get to are asked for again, until all are there."""
+    client = client_of(endpoint)
+    calls = count()
+
+    def leave_some(params: dict[str, Any], context: dict[str, Any], **_: Any) -> dict[str, Any]:
+        ((table, wanted),) = params["RequestItems"].items()
+        keys = wanted["Keys"]
+        done = len(keys) if next(calls) % 3 == 2 else len(keys) // 2
+        context["left"] = {table: {"Keys": keys[done:]}} if keys[done:] else {}
+        return params | {"RequestItems": {table: wanted | {"Keys": keys[:done] or keys}}}
+
+    def report(parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        parsed["UnprocessedKeys"] = context["left"]
+
+    register: Any = client.meta.events.register
+    register("provide-client-params.dynamodb.BatchGetItem", leave_some)
+    register("after-call.dynamodb.BatchGetItem", report)
+    question = ViewQuestion(Metric("orders", "Sum"), Timeframe("2022-10-01", "2022-10-01"), "day")
+    found = replace(snapshot, client=client).view(question)
+    assert cells_of(found) == {("2022-10-01",): Cell("2022-10-01", 200.0, 2_000)}
+
+
+# --- faults -----------------------------------------------------------------------------------------------------------
+
+ORDERS = ViewQuestion(Metric("orders", "Sum"), Timeframe("2022-10-01", "2022-10-31"), "day", ("region",))
+ALWAYS = {"service": "dynamodb", **THROTTLED["ThrottlingException"]}
+
+
+@pytest.fixture
+def orders(stream: Stream, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> Stream:
+    """A month of orders in 12 regions, behind the proxy."""
+    stream.save(
+        [
+            point(f"2022-10-{day:02} {hour:02}:00:00", day + hour, dimensions={"region": f"r{region}"})
+            for day in range(1, 32)
+            for hour in (3, 4)
+            for region in range(12)
+        ]
+    )
+    monkeypatch.setattr("unitstream.dynamodb.READ_TIMEOUT", 0.5)
+    return replace(stream, client=client_of(proxy.endpoint))
+
+
+@pytest.mark.parametrize("kinds", [list(THROTTLED) * 5, list(FAILED)])
+def test_what_dynamodb_refuses_is_asked_for_again(kinds: list[str], orders: Stream, proxy: FaultProxy) -> None:
+    """Throttles, faults and answers that get lost on the way: the view is as it is without."""
+    whole = orders.view(ORDERS)
+    proxy.plan(*schedule([None, *kinds, None, *kinds]))
+    assert orders.view(ORDERS) == whole
+    assert sum(proxy.fired()) > len(kinds)
+
+
+def test_throttled_to_the_end_is_out_of_time(orders: Stream, proxy: FaultProxy) -> None:
+    """Then the same question may be asked again: each kind of it says so."""
+    proxy.plan(ALWAYS)
+    with pytest.raises(OutOfTime):
+        orders.reader.view(orders.name, ORDERS, soon(0.4))
+    with pytest.raises(OutOfTime):
+        orders.reader.metrics(orders.name, MetricsQuestion(), soon(0.4))
+    with pytest.raises(OutOfTime):
+        orders.reader.points(orders.name, PointsQuestion(ORDERS.metric, ORDERS.timeframe), soon(0.4))
+    with pytest.raises(OutOfTime):
+        orders.reader.series(orders.name, SeriesQuestion(ORDERS.metric), soon(0.4))
+
+
+def test_too_much_to_read_in_time_says_what_to_narrow(orders: Stream) -> None:
+    """Asking again would not help, so it is another error."""
+    with pytest.raises(TooMuch, match="choose a shorter range of days, or filter"):
+        orders.reader.view(orders.name, ORDERS, soon(-1))
+
+
+def test_a_page_ends_early_when_time_does(orders: Stream, proxy: FaultProxy) -> None:
+    """With what was found by then, and a cursor that leads on to the rest."""
+    question = PointsQuestion(ORDERS.metric, ORDERS.timeframe)
+    whole = [one for page in orders.pages_of_points(question) for one in page.items]
+    assert len(whole) == 31 * 2 * 12
+    proxy.plan(*schedule([None] * 9), ALWAYS)
+    page = orders.reader.points(orders.name, question, soon(2))
+    assert 0 < len(page.items) < len(whole)
+    assert page.next_cursor
+    proxy.plan()
+    parameters = {"metric_name": ["orders"], "metric_agg_func": ["Sum"]}
+    days = {"start_date": ["2022-10-01"], "end_date": ["2022-10-31"], "cursor": [page.next_cursor]}
+    rest = [one for page in orders.pages_of_points(points_question(parameters | days)) for one in page.items]
+    assert page.items + rest == whole
+
+
+def test_an_error_that_is_there_to_stay_is_raised_at_once(stream: Stream) -> None:
+    """Asking again would only take time."""
+    reader = MetricsReader(stream.client, "no-such-table")
+    for ask in (
+        lambda: reader.view(stream.name, ORDERS, soon()),
+        lambda: reader.points(stream.name, PointsQuestion(ORDERS.metric, ORDERS.timeframe), soon()),
+    ):
+        with pytest.raises(ClientError, match="ResourceNotFoundException"):
+            ask()
+
+
+def test_streams_do_not_see_each_other(stream: Stream, orders: Stream) -> None:
+    """A stream whose name begins as another's has nothing of it."""
+    assert stream.name == orders.name
+    for name in (stream.name[:-1], f"{stream.name}#", uuid.uuid4().hex):
+        assert stream.reader.view(name, ORDERS, soon()).series == []
+        assert stream.reader.metrics(name, MetricsQuestion(), soon()).items == []
