@@ -12,8 +12,8 @@ VENV := .venv/bin
 STACK_PYTHON := .local/ministack/bin/python
 SAM := .local/sam/bin/sam
 # requirements files are complete and hashed, so nothing is left to resolve
-INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes --requirement
-export PYTHONPATH := layers/common
+INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-deps
+export PYTHONPATH := layers/common:cli
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help
@@ -25,8 +25,9 @@ run: .local/ministack/.installed .local/sam/.installed ## bring up the whole sta
 	@exec $(STACK_PYTHON) local/stack.py --port $(PORT) --sam $(SAM)
 
 .PHONY: replay
-replay: .local/ministack/.installed ## send every event of events/ to the running local stack and compare the answers
-	@$(STACK_PYTHON) local/replay.py
+replay: .venv/.installed ## send every event of events/ to the running local stack and compare the answers
+	@$(VENV)/python local/forget_events.py
+	@$(VENV)/unitstream replay --answers events/answers events/*.json
 
 .PHONY: test
 test: lint types unit integration runtime e2e ## everything that CI checks
@@ -48,7 +49,7 @@ unit: .venv/.installed ## tests without a server
 
 .PHONY: integration
 integration: .venv/.installed dynamodb-local ## tests on DynamoDB Local
-	$(VENV)/pytest tests/integration
+	$(VENV)/pytest -p no:schemathesis -n 2 --dist loadfile tests/integration
 
 # Which interpreter stands for Lambda's is found out only here: it takes a moment.
 .PHONY: runtime
@@ -64,7 +65,7 @@ e2e: .venv/.installed .local/ministack/.installed .local/sam/.installed ## tests
 
 .PHONY: openapi
 openapi: .venv/.installed ## write openapi.json anew from the validators, the routes and events/
-	@PYTHONPATH=layers/common:functions/ingest $(VENV)/python local/openapi.py
+	@PYTHONPATH=layers/common:functions/ingest:functions $(VENV)/python local/openapi.py
 
 .PHONY: bench
 bench: .venv/.installed dynamodb-local ## measure CPU, cost and memory against plain boto3 (QUICK=1: within a minute)
@@ -74,6 +75,10 @@ bench: .venv/.installed dynamodb-local ## measure CPU, cost and memory against p
 .PHONY: soak
 soak: .venv/.installed dynamodb-local ## a long run of requests with every fault (MINUTES=15, SEED= repeats one)
 	$(VENV)/python tests/soak.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+.PHONY: push-million
+push-million: .venv/.installed dynamodb-local ## push a million rows through faults and a kill, and compare the table (ROWS= for fewer)
+	@PYTHONPATH=layers/common:cli:functions/ingest:local:tests $(VENV)/python tests/benchmarks/push.py $(if $(ROWS),--rows $(ROWS))
 
 .PHONY: format
 format: .venv/.installed ## mend what ruff can mend
@@ -103,12 +108,14 @@ define environment
 	@echo "Installing $(2) into $(1)"
 	@rm -rf $(1)
 	@$(PYTHON) -m venv $(1)
-	@$(1)/bin/python $(INSTALL) $(2)
+	@$(1)/bin/python $(INSTALL) --require-hashes --requirement $(2)
+	$(if $(3),@$(1)/bin/python $(INSTALL) $(3))
 	@touch $(1)/.installed
 endef
 
+# With the command itself, in editable form: all that it needs is among the requirements.
 .venv/.installed: requirements/dev.txt
-	$(call environment,.venv,$<)
+	$(call environment,.venv,$<,--no-build-isolation --no-index --editable .)
 
 .local/ministack/.installed: requirements/ministack.txt
 	$(call environment,.local/ministack,$<)

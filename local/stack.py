@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from unitstream.streams import ACTIVE, token_key
+from unitstream_cli.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ REGION = "us-east-1"
 STAGE = "v1"
 # Known to everybody, so it exists in the local stack only: the events in events/ carry it.
 DEMO_TOKEN = "ds_local-demo-stream-0000000000000000000000000"  # noqa: S105  # it opens nothing
-DEMO_STREAM_ID = "demo"
+DEMO_STREAM_ID = DEMO_NAME = "demo"
 STARTS_WITHIN_SECONDS = 60
 STOPS_WITHIN_SECONDS = 10
 
@@ -184,18 +184,10 @@ def _bring_up(home: Path, sam: str, endpoint: str) -> None:
     _allow_partiql_batches(client, outputs)
 
     _say("Creating the demo stream")
-    client("dynamodb").put_item(
-        TableName=outputs["StreamsTableName"],
-        Item=token_key(DEMO_TOKEN)
-        | {
-            "stream_id": {"S": DEMO_STREAM_ID},
-            "name": {"S": "demo"},
-            "state": {"S": ACTIVE},
-            "created_at": {"S": datetime.now(UTC).isoformat(timespec="seconds")},
-        },
-    )
+    Registry(client("dynamodb"), outputs["StreamsTableName"]).register(DEMO_NAME, DEMO_STREAM_ID, DEMO_TOKEN)
     key = client("apigateway").get_api_key(apiKey=outputs["ApiKeyId"], includeValue=True)["value"]
-    url = f"{endpoint}/restapis/{outputs['ApiId']}/{STAGE}/_user_request_/api/streams/ingest"
+    api = f"{endpoint}/restapis/{outputs['ApiId']}/{STAGE}/_user_request_"
+    url = f"{api}/api/streams/ingest"
     try:
         _send_first_points(url, key)
     except urllib.error.HTTPError as exc:
@@ -207,6 +199,7 @@ def _bring_up(home: Path, sam: str, endpoint: str) -> None:
     _write_environment(
         home / "stack.env",
         {
+            "API_URL": api,
             "INGEST_URL": url,
             "API_KEY": key,
             "DATA_STREAM_TOKEN": DEMO_TOKEN,

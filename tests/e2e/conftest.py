@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +16,11 @@ import support
 from support import Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 STARTS_WITHIN_SECONDS = 180
 STOPS_WITHIN_SECONDS = 30
+COMMAND_ENDS_WITHIN_SECONDS = 120
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +34,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         *("--port", str(support.free_port()), "--home", str(home), "--sam", str(local / "sam" / "bin" / "sam")),
     ]
     with log.open("w") as output:
-        environment = os.environ | {"PYTHONPATH": str(support.REPOSITORY / "layers" / "common")}
+        paths = [str(support.REPOSITORY / path) for path in ("layers/common", "cli")]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, text=True)
     try:
         ready = home / "stack.env"
@@ -58,6 +61,26 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     assert "Stopped." in log.read_text()
     assert not ready.exists()
     assert not commands_with(str(home)), "Ctrl-C must leave no process behind"
+
+
+@pytest.fixture
+def unitstream(stack: Stack, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command beside the stack's files, as a person does; keywords change the environment."""
+    (tmp_path / ".local").symlink_to(stack.home)
+
+    def run(*arguments: str | Path, stdin: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [Path(sys.executable).parent / "unitstream", *arguments],
+            cwd=tmp_path,
+            env=os.environ | environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_ENDS_WITHIN_SECONDS,
+            check=False,
+        )
+
+    return run
 
 
 def commands_with(text: str) -> list[bytes]:

@@ -23,7 +23,8 @@ def start(home: Path, port: int, sam: str = "sam") -> subprocess.CompletedProces
             str(support.REPOSITORY / "local" / "stack.py"),
             *("--home", str(home), "--port", str(port), "--sam", sam),
         ],
-        env=os.environ | {"PYTHONPATH": str(support.REPOSITORY / "layers" / "common")},
+        env=os.environ
+        | {"PYTHONPATH": f"{support.REPOSITORY / 'layers' / 'common'}{os.pathsep}{support.REPOSITORY / 'cli'}"},
         capture_output=True,
         text=True,
         timeout=60,

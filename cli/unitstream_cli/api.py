@@ -1,0 +1,233 @@
+"""The HTTP client of the API: it waits and tries again for as long as that makes sense.
+
+Every request can safely be sent again, so whatever may pass is tried again, with pauses that grow and are drawn at
+random, or as long as the service asks for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from importlib.metadata import version
+from random import SystemRandom
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
+
+import urllib3
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay
+from urllib3.exceptions import HTTPError, InvalidHeader, SSLError
+
+from unitstream.days import Counts
+from unitstream_cli.errors import CommandFailed, Interrupted, Rejected, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from threading import Event
+
+    from unitstream_cli.settings import Service
+
+GIVE_UP_AFTER_SECONDS = 300.0
+# The gateway answers within 29 s.
+TIMEOUT = urllib3.Timeout(connect=10, read=40)
+
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 30.0
+_COUNTS = ("created", "updated", "unchanged", "superseded")
+_random = SystemRandom()
+
+
+class Refused(CommandFailed):
+    """The service does not take the request as it is (400, 413, …). `errors` are the problem's."""
+
+    def __init__(self, message: str, errors: list[dict[str, Any]]) -> None:
+        super().__init__(message)
+        self.errors = errors
+
+
+@dataclass
+class Exchange:
+    """A request on its way: how often it was sent, and whether one that failed may have been carried out in part."""
+
+    attempts: int = 0
+    in_doubt: bool = False
+
+
+class _TryAgain(Exception):
+    """The request failed in a way that may pass. The service may ask for a pause of so many seconds."""
+
+    def __init__(self, reason: str, pause: float | None = None) -> None:
+        super().__init__(reason)
+        self.pause = pause
+
+
+class Api:
+    """Sends requests to the service, from any number of threads.
+
+    A request is given up when it has failed for `give_up_after` seconds, or would have to wait for longer. Setting
+    `stop` ends all waiting. `notice` is told of every failure that is tried again.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        stop: Event,
+        give_up_after: float = GIVE_UP_AFTER_SECONDS,
+        connections: int = 1,
+        notice: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._service = service
+        self.stop = stop
+        self._give_up_after = give_up_after
+        self._notice = notice
+        self._pool = urllib3.connection_from_url(
+            service.url, maxsize=connections, block=True, timeout=TIMEOUT, retries=False
+        )
+        self._path = urlsplit(service.url).path
+        self._headers = {"User-Agent": f"unitstream/{version('unitstream')}", "x-api-key": service.api_key}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.close()
+
+    def ingest(self, body: bytes, points: int, exchange: Exchange, *, dry_run: bool = False) -> Counts:
+        """Send a request with `points` points, and return what became of them: what the last answer said.
+
+        A point that an earlier attempt saved, whose answer was lost or an error, counts as unchanged then: the counts
+        are never too high. Raises `Refused`, `Rejected`, `Unreachable` or `Interrupted`.
+        """
+        headers = {"Content-Type": "application/json"}
+        path = "/api/streams/ingest" + ("?dry_run=true" if dry_run else "")
+        answer = self._request("POST", path, headers, body, exchange)
+        try:
+            document = answer.json()
+            counts = Counts(*(int(document[name]) for name in _COUNTS))
+        except (ValueError, KeyError, TypeError) as exc:
+            raise _not_the_api(self._service, answer) from exc
+        if counts.total != points:
+            raise _not_the_api(self._service, answer)
+        return counts
+
+    def get(
+        self, path: str, parameters: Mapping[str, Any], accept: str = "application/json"
+    ) -> urllib3.BaseHTTPResponse:
+        """Ask the service, and return its answer, which is what `accept` says. `parameters` may have lists as values.
+
+        Raises `Refused`, `Rejected`, `Unreachable` or `Interrupted`.
+        """
+        query = urlencode(parameters, doseq=True)
+        headers = {"Accept": accept, "X-Data-Stream-Token": self._service.token}
+        answer = self._request("GET", f"{path}?{query}" if query else path, headers, None, Exchange())
+        if not answer.headers.get("Content-Type", "").startswith(accept):
+            raise _not_the_api(self._service, answer)
+        return answer
+
+    def _request(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, exchange: Exchange
+    ) -> urllib3.BaseHTTPResponse:
+        again = Retrying(
+            retry=retry_if_exception_type(_TryAgain),
+            wait=_pause,
+            stop=stop_before_delay(self._give_up_after),
+            sleep=self._sleep,
+            before_sleep=self._before_sleep,
+            reraise=True,
+        )
+        try:
+            return again(self._attempt, method, self._path + path, self._headers | dict(headers), body, exchange)
+        except _TryAgain as exc:
+            why = (
+                f"and asks to wait for {exc.pause:,.0f} s, which is more than --give-up-after {self._give_up_after:g}"
+                if exc.pause and exc.pause >= self._give_up_after
+                else f"given up after {self._give_up_after:g} s with {exchange.attempts} attempts (--give-up-after)"
+            )
+            raise Unreachable(f"{exc}, {why}.", f"The address is {self._service.url}.") from exc
+
+    def _attempt(
+        self, method: str, path: str, headers: dict[str, str], body: bytes | None, exchange: Exchange
+    ) -> urllib3.BaseHTTPResponse:
+        exchange.attempts += 1
+        try:
+            answer = self._pool.request(method, path, headers=headers, body=body, redirect=False)
+        except SSLError as exc:
+            raise Unreachable(f"no secure connection to {self._service.url}: {exc}.") from exc
+        except HTTPError as exc:
+            exchange.in_doubt = True
+            raise _TryAgain(f"there was no answer ({_plain(exc)})") from exc
+        if answer.status in {200, 201}:
+            return answer
+        problem = _problem(answer)
+        if answer.status == 429 or answer.status >= 500:
+            # The gateway's own 429 says that the function never saw the request.
+            exchange.in_doubt |= answer.status != 429
+            raise _TryAgain(f"the service answered {_said(answer, problem)}", _retry_after(answer))
+        raise _failure(self._service, answer, problem)
+
+    def _sleep(self, seconds: float) -> None:
+        if self.stop.wait(seconds):
+            raise Interrupted("interrupted.")
+
+    def _before_sleep(self, state: RetryCallState) -> None:
+        if state.outcome and state.next_action:
+            self._notice(f"{state.outcome.exception()}; trying again in {state.next_action.sleep:.1f} s")
+
+
+def _pause(state: RetryCallState) -> float:
+    """Return for how long to wait, in seconds: full jitter, so that clients do not come back all at once."""
+    failure = state.outcome.exception() if state.outcome else None
+    if isinstance(failure, _TryAgain) and failure.pause is not None:
+        return failure.pause + _random.uniform(0, min(1.0, failure.pause))
+    return _random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(state.attempt_number - 1, 16)))
+
+
+def _retry_after(answer: urllib3.BaseHTTPResponse) -> float | None:
+    """Return the seconds that the service asks to wait for; it may say so as a number or as a date."""
+    written = answer.headers.get("Retry-After")
+    if written is None:
+        return None
+    try:
+        return urllib3.Retry().parse_retry_after(written)
+    except InvalidHeader:
+        return None
+
+
+def _problem(answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+    """Return the RFC 9457 problem that the answer is, empty if it is none."""
+    try:
+        document = json.loads(answer.data)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _said(answer: urllib3.BaseHTTPResponse, problem: dict[str, Any]) -> str:
+    title = problem.get("title") or problem.get("message")
+    return f"{answer.status} {title}" if isinstance(title, str) else str(answer.status)
+
+
+def _failure(service: Service, answer: urllib3.BaseHTTPResponse, problem: dict[str, Any]) -> CommandFailed:
+    said = f"the service answered {_said(answer, problem)}"
+    kind = problem.get("type")
+    if answer.status in {401, 403}:
+        return Rejected(
+            f"{said}: the API key is not accepted.",
+            f"Or {service.url} is not the address of the API: it ends with the stage, before /api/.",
+        )
+    if kind == "urn:unitstream:problem:stream-not-found":
+        return Rejected(f"{said}: the token names no stream, or was revoked or replaced.")
+    if kind == "urn:unitstream:problem:invalid-request" or answer.status in {400, 413, 415}:
+        return Refused(f"{said}. {problem.get('detail', '')}".rstrip(), problem.get("errors") or [])
+    return _not_the_api(service, answer)
+
+
+def _not_the_api(service: Service, answer: urllib3.BaseHTTPResponse) -> Unreachable:
+    return Unreachable(
+        f"what answers at {service.url} is not the API: it says {answer.status}, and not what the API says then.",
+        "--url is the address up to and including the stage: what comes before /api/.",
+    )
+
+
+def _plain(exc: HTTPError) -> str:
+    """What a person can read of an error: urllib3's sentences begin with the representation of a connection."""
+    return re.sub(r"^.*?Connection(Pool)?\(.*?\): ", "", str(exc)).rpartition(">: ")[2] or type(exc).__name__

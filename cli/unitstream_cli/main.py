@@ -1,0 +1,83 @@
+"""The command `unitstream`: what it is made of, and how it ends."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from unitstream_cli import streams, views
+from unitstream_cli.console import say
+from unitstream_cli.errors import CommandFailed, ExitCode
+from unitstream_cli.push import push
+from unitstream_cli.replay import replay
+
+
+class Commands(TyperGroup):
+    """The commands, of which each may end with a `CommandFailed`: here it becomes a sentence and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CommandFailed as failure:
+            say(f"Error: {failure.message}")
+            if failure.hint:
+                say(failure.hint)
+            raise typer.Exit(failure.exit_code) from failure
+        except (KeyboardInterrupt, typer.Abort):
+            say("Interrupted.")
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+app = typer.Typer(
+    name="unitstream",
+    cls=Commands,
+    help=(
+        "Data streams and their tokens, and data for them.\n\n"
+        "A data stream takes the business metrics of a producer. Operators create one and hand its token to the "
+        "producer, who then pushes files of data points to it. What was sent is read back as views and unit metrics."
+    ),
+    epilog=(
+        "Exit codes: 0 done, 1 failed or not everything saved, 2 wrong usage, 3 bad input, 4 key, token or credentials "
+        "rejected, 5 service or stack not reachable, 130 interrupted."
+    ),
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,
+)
+app.add_typer(streams.app, name="streams")
+app.command(epilog="Example: unitstream push orders.csv --agg-func Sum")(push)
+app.command(epilog="Example: unitstream replay failed-requests.json --stack unitstream")(replay)
+app.command(epilog="Example: unitstream metrics")(views.metrics)
+app.command(epilog="Example: unitstream series orders:Sum --filter region:eu")(views.series)
+app.command(epilog="Example: unitstream points orders:Sum --from 2022-10-01 --to 2022-10-02")(views.points)
+app.command(epilog="Example: unitstream views orders:Sum --from 2022-10-01 --to 2022-10-31 --group-by region")(
+    views.views
+)
+app.command(epilog="Example: unitstream unit-metrics costs:Sum orders:Sum --by week --group-by region --csv")(
+    views.unit_metrics
+)
+
+
+def _print_version(*, asked: bool) -> None:
+    if asked:
+        typer.echo(f"unitstream {version('unitstream')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda asked: _print_version(asked=asked),
+            is_eager=True,
+            help="Print the version, and nothing else.",
+        ),
+    ] = False,
+) -> None:
+    """What every command shares."""

@@ -1,0 +1,315 @@
+"""`unitstream replay`: give saved API Gateway events to the stack's functions once more.
+
+An event carries the time at which it was received, so replaying it is safe: a value that was received later stays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json as json_text
+from collections import Counter
+from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import ijson
+import typer
+from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt
+
+from unitstream_cli import settings
+from unitstream_cli.console import print_json, say
+from unitstream_cli.errors import BadInput, CommandFailed, Interrupted
+from unitstream_cli.settings import JsonOption, StackOption
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from unitstream_cli.aws import Stack
+
+INGEST_PATH = "/api/streams/ingest"
+# What the API calls: the version of the last deployment that went well.
+ALIAS = "live"
+# Lambda may be busy with the requests of now, which come first.
+ATTEMPTS_WHEN_THROTTLED = 10
+ATTEMPTS_WHEN_BUSY = 5
+LONGEST_PAUSE_SECONDS = 60.0
+DEFAULT_PAUSE_SECONDS = 5.0
+
+
+class Exchange(NamedTuple):
+    """An event, the answer that it must get, and the event that must come before it, if any."""
+
+    name: str
+    event: dict[str, Any]
+    answer: dict[str, Any]
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a function made of an event: its proxy response, or the error that ended it."""
+
+    response: dict[str, Any]
+    error: str | None = None
+    attempts: int = 1
+
+    @property
+    def status(self) -> int | None:
+        return None if self.error else self.response["statusCode"]
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+    def brief(self) -> str:
+        """Return the status with counts, error codes or a problem's title, in one line."""
+        text = self.error or _brief(_read(self.response))
+        return text if self.attempts == 1 else f"{text} (attempt {self.attempts})"
+
+
+def replay(
+    events: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="EVENT.json...",
+            exists=True,
+            dir_okay=False,
+            help="Files of events: one event, a JSON array of events, or an event per line.",
+            show_default=False,
+        ),
+    ],
+    *,
+    answers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            exists=True,
+            file_okay=False,
+            help="Compare each answer with the one in the file of the same name in this folder, and send the events in "
+            "the order that those files say.",
+        ),
+    ] = None,
+    stack: StackOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Give saved API Gateway events to the stack's functions once more, as after an outage.
+
+    This is always safe. An event carries the time at which it was received: where a value was received later, that one
+    stays, and the event's counts as superseded.
+
+    It works past the gateway, with your AWS credentials. Nothing is sent unless all files hold events. An answer of 503
+    is tried again after a while. The exit code is 0 when every event got 2xx or, with --answers, the expected answer.
+    """
+    plan: Iterable[tuple[str, dict[str, Any], dict[str, Any] | None]]
+    if answers:
+        exchanges = ordered(events, answers)
+        total = len(exchanges)
+        plan = ((one.name, one.event, one.answer) for one in exchanges)
+    else:
+        counts = [sum(1 for _ in read_events(path)) for path in events]
+        total = sum(counts)
+        plan = (
+            (str(path) if count == 1 else f"{path}#{number}", event, None)
+            for path, count in zip(events, counts, strict=True)
+            for number, event in enumerate(read_events(path), 1)
+        )
+    width = max(len(str(path)) for path in events)
+    results = []
+    failed = done = 0
+    with _functions(stack) as invoke:
+        try:
+            for label, event, expected in plan:
+                outcome = invoke(event)
+                different = difference(expected, outcome.response) if expected else None
+                good = different is None if expected else outcome.succeeded
+                verdict = f"{'same' if good else 'differs':9}" if expected else ""
+                line = f"{verdict}{label:{width}} {outcome.brief()}"
+                failed += not good
+                done += 1
+                if json:
+                    results.append({"event": label, "good": good} | _as_json(outcome))
+                    say(line)
+                else:
+                    typer.echo(line)
+                if different:
+                    say(different)
+        except KeyboardInterrupt:
+            raise Interrupted(f"stopped after {done} of {total} events.", "Replaying all of them is safe.") from None
+    if json:
+        print_json({"events": results, "total": total, "failed": failed})
+    wanted = "the expected answer" if answers else "2xx"
+    if failed:
+        raise CommandFailed(f"{failed:,} of {total:,} events did not get {wanted}.")
+    say(f"{total:,} event{'s' if total > 1 else ''}, and every one got {wanted}.")
+
+
+def read_events(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the events of a file: one, an array, or one after the other.
+
+    Raises `BadInput` at what is no event, and when there is none at all.
+    """
+    number = 0
+    try:
+        with path.open("rb") as file:
+            is_array = file.read(100).lstrip().startswith(b"[")
+            file.seek(0)
+            found = ijson.items(file, "item" if is_array else "", multiple_values=not is_array, use_float=True)
+            for number, event in enumerate(found, 1):
+                _check(event, f"{path}, event {number}")
+                yield event
+    except OSError as exc:
+        raise BadInput(f"cannot read {path}: {exc.strerror}.") from exc
+    except ijson.JSONError as exc:
+        # Not its message, which quotes the file.
+        raise BadInput(f"{path} is not JSON after {number} events.") from exc
+    if not number:
+        raise BadInput(f"{path} holds no event.")
+
+
+def ordered(events: Iterable[Path], answers: Path) -> list[Exchange]:
+    """Return the events with their answers, each after the one that its answer names.
+
+    Raises `BadInput` when a file holds more than one event, or has no answer.
+    """
+    exchanges = {}
+    for path in events:
+        event, *others = read_events(path)
+        if others:
+            raise BadInput(f"{path} holds {len(others) + 1} events, and answers are compared for one in a file.")
+        try:
+            answer = json_text.loads((answers / path.name).read_text())
+            after = answer.pop("after")
+        except (OSError, ValueError, AttributeError, KeyError) as exc:
+            raise BadInput(f"{answers / path.name} is no answer to {path}.") from exc
+        exchanges[path.stem] = Exchange(path.stem, event, answer, after)
+    before = {one.name: [one.after] if one.after in exchanges else [] for one in exchanges.values()}
+    try:
+        return [exchanges[name] for name in TopologicalSorter(before).static_order()]
+    except CycleError as exc:
+        raise BadInput(f"the answers in {answers} want each other's events before their own.") from exc
+
+
+def difference(expected: dict[str, Any], actual: dict[str, Any]) -> str | None:
+    """Return both answers in full when `actual`, a proxy response, is not the one `expected`, and None when it is."""
+    # As text, because 1, 1.0 and true are equal to Python.
+    want, got = (
+        json_text.dumps(answer, indent=2, sort_keys=True, ensure_ascii=False) for answer in (expected, _read(actual))
+    )
+    return None if want == got else f"expected {want}\nactual {got}"
+
+
+def _check(event: Any, where: str) -> None:
+    """Raise `BadInput` unless `event` is what a REST API's proxy integration gives to a function."""
+    if not isinstance(event, dict):
+        raise BadInput(f"{where} is no API Gateway event: it is no JSON object.")
+    context = event.get("requestContext")
+    lacking = [name for name in ("httpMethod", "path") if not isinstance(event.get(name), str)]
+    # Without it the values would have no place among those that were received before and after.
+    if not isinstance(context, dict) or not isinstance(context.get("requestTimeEpoch"), int):
+        lacking.append("requestContext.requestTimeEpoch")
+    if not isinstance(event.get("body", 0), str | None):
+        lacking.append("body")
+    if lacking:
+        raise BadInput(f"{where} is no API Gateway event of a REST API (payload 1.0): it lacks {', '.join(lacking)}.")
+
+
+@contextlib.contextmanager
+def _functions(stack: str | None) -> Iterator[Callable[[dict[str, Any]], Outcome]]:
+    """What gives an event to the function that is meant, and in the block sentences for what AWS refuses."""
+    found = settings.stack(stack)
+    from unitstream_cli import aws  # noqa: PLC0415  # boto3: twice the time of all the rest
+
+    with aws.foreseen_errors():
+        deployed = aws.find_stack(found)
+        client = deployed.client("lambda", ATTEMPTS_WHEN_THROTTLED)
+
+        def invoke(event: dict[str, Any]) -> Outcome:
+            function = _function_of(event, deployed)
+            retrying = Retrying(
+                retry=retry_if_result(lambda outcome: outcome.status == 503),
+                wait=_pause,
+                stop=stop_after_attempt(ATTEMPTS_WHEN_BUSY),
+                retry_error_callback=_last,
+            )
+            outcome: Outcome = retrying(_invoke_once, client, function, event)
+            return replace(outcome, attempts=retrying.statistics["attempt_number"])
+
+        yield invoke
+
+
+def _function_of(event: dict[str, Any], deployed: Stack) -> str:
+    """The path may begin with a custom domain's base path."""
+    if not event["path"].endswith(INGEST_PATH) and (views := deployed.outputs.get("ViewsFunctionName")):
+        return views
+    return deployed.output("IngestFunctionName")
+
+
+def _invoke_once(client: Any, function: str, event: dict[str, Any]) -> Outcome:
+    # As short as it came from the gateway, or a large one would be over Lambda's limit.
+    payload = json_text.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        invocation = client.invoke(FunctionName=function, Qualifier=ALIAS, Payload=payload)
+    except client.exceptions.RequestTooLargeException:
+        return Outcome({}, "the event is larger than Lambda takes")
+    response = json_text.load(invocation["Payload"])
+    if "FunctionError" in invocation or not isinstance(response, dict) or "statusCode" not in response:
+        # Of an exception its type alone: the message may hold values. Lambda's own errors have a message alone.
+        crash = response if isinstance(response, dict) else {}
+        kind = crash.get("errorType") or crash.get("errorMessage") or "no proxy response"
+        return Outcome(crash, f"the function failed: {kind}")
+    return Outcome(response)
+
+
+def _pause(state: RetryCallState) -> float:
+    """Return how many seconds the answer asks to wait."""
+    response = state.outcome.result().response if state.outcome else {}
+    asked = _header(response, "Retry-After")
+    return min(float(asked), LONGEST_PAUSE_SECONDS) if asked.isdecimal() else DEFAULT_PAUSE_SECONDS
+
+
+def _last(state: RetryCallState) -> Outcome:
+    """Return the last answer when there is no further attempt."""
+    outcome: Outcome = state.outcome.result()  # type: ignore[union-attr]  # there was an attempt
+    return outcome
+
+
+def _header(response: dict[str, Any], name: str) -> str:
+    return ", ".join(response.get("multiValueHeaders", {}).get(name, []))
+
+
+def _read(response: dict[str, Any]) -> dict[str, Any]:
+    """Bring a proxy response into the form of an expected answer. A function's crash, which is none, stays as it is."""
+    if "statusCode" not in response:
+        return response
+    return {
+        "statusCode": response["statusCode"],
+        "headers": {"Content-Type": _header(response, "Content-Type")},
+        "body": _parsed(response["body"]),
+    }
+
+
+def _parsed(body: str) -> Any:
+    try:
+        return json_text.loads(body)
+    except ValueError:
+        return body
+
+
+def _brief(answer: dict[str, Any]) -> str:
+    """Return an answer's status with its counts, its error codes, or the title of the problem that it is."""
+    status, body = str(answer["statusCode"]), answer["body"]
+    if not isinstance(body, dict):
+        return status
+    if "errors" in body:
+        counts = Counter(error["code"] for error in body["errors"])
+    elif "title" in body:
+        return f"{status} {body['title']}"
+    else:
+        counts = Counter({name: count for name, count in body.items() if isinstance(count, int)})
+    return " ".join([status, *(f"{name}={count:,}" for name, count in counts.items() if count)])
+
+
+def _as_json(outcome: Outcome) -> dict[str, Any]:
+    body = None if outcome.error else _parsed(outcome.response["body"])
+    return {"status": outcome.status, "error": outcome.error, "attempts": outcome.attempts, "body": body}

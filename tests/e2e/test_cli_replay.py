@@ -1,0 +1,108 @@
+"""`unitstream replay` on the deployed local stack."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import support
+from support import point, proxy_event, request_body
+
+from unitstream_cli.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from support import Stack
+
+    Command = Callable[..., subprocess.CompletedProcess[str]]
+
+DAY_MILLISECONDS = 86_400_000
+EVENTS = support.REPOSITORY / "events"
+
+
+def stored(stack: Stack) -> dict[str, Any]:
+    """Return every item of the Metrics table."""
+    items = support.scan(stack.client("dynamodb"), stack.outputs()["MetricsTableName"])
+    return {f"{item['pk']['S']} {item['sk']['S']}": item for item in items}
+
+
+def counts_of(replayed: subprocess.CompletedProcess[str]) -> list[dict[str, int]]:
+    """Return the counts of each event, without those that are zero."""
+    bodies = [event["body"] for event in json.loads(replayed.stdout)["events"]]
+    return [{name: count for name, count in body.items() if count} for body in bodies]
+
+
+def test_replaying_yesterdays_events_undoes_no_correction(stack: Stack, unitstream: Command, tmp_path: Path) -> None:
+    """Events as after an outage, first lost and sent, then corrected over HTTP today, then replayed again."""
+    token = unitstream("streams", "create", "replayed").stdout.strip()
+    yesterday = time.time_ns() // 1_000_000 - DAY_MILLISECONDS
+    hours = [f"2022-10-01 {hour:02}:00:00" for hour in range(8)]
+    regions = [{"region": "eu"}, {"region": "us"}]
+    events = [
+        proxy_event(request_body([point(hour, 10, "orders", one) for one in regions], token), yesterday + number)
+        for number, hour in enumerate(hours)
+    ]
+    saved = tmp_path / "yesterday.ndjson"
+    saved.write_text("".join(f"{json.dumps(event)}\n" for event in events))
+    first = unitstream("replay", saved, "--json")
+    assert first.returncode == 0, first.stderr
+    assert counts_of(first) == [{"received": 2, "created": 2}] * len(hours)
+
+    corrections = [point(hour, 12, "orders", regions[0]) for hour in hours[::3]]
+    status, _, body = stack.post(request_body(corrections, token))
+    assert (status, json.loads(body)["updated"]) == (201, 3)
+    corrected = stored(stack)
+
+    second = unitstream("replay", saved, "--json")
+    assert second.returncode == 0, second.stderr
+    expected = [{"received": 2, "unchanged": 2}, {"received": 2, "unchanged": 1, "superseded": 1}]
+    assert counts_of(second) == [expected[number % 3 == 0] for number in range(len(hours))]
+    assert stored(stack) == corrected
+
+
+def test_each_event_is_a_line_and_the_exit_code_tells_of_those_that_failed(unitstream: Command, tmp_path: Path) -> None:
+    good, unknown = EVENTS / "ingest_created_base64.json", EVENTS / "ingest_stream_not_found.json"
+    replayed = unitstream("replay", good, unknown)
+    assert replayed.returncode == ExitCode.FAILED
+    first, second = replayed.stdout.splitlines()
+    assert "ingest_created_base64.json" in first
+    assert " 201 received=1" in first
+    assert second.endswith("404 No stream found")
+    assert "1 of 2 events did not get 2xx" in replayed.stderr
+
+    (tmp_path / "other.json").write_text('{"Records": []}')
+    refused = unitstream("replay", good, "other.json")
+    assert (refused.returncode, refused.stdout) == (ExitCode.BAD_INPUT, "")
+    assert "other.json, event 1 is no API Gateway event" in refused.stderr
+
+
+def test_the_events_of_the_repository_get_their_answers_each_time(unitstream: Command, tmp_path: Path) -> None:
+    """What `make replay` does, twice."""
+    events = sorted(EVENTS.glob("ingest_*.json"))
+    for _ in range(2):
+        forget = [sys.executable, str(support.REPOSITORY / "local" / "forget_events.py")]
+        subprocess.run(forget, cwd=tmp_path, check=True)
+        replayed = unitstream("replay", "--answers", EVENTS / "answers", *events)
+        assert replayed.returncode == 0, replayed.stdout + replayed.stderr
+        assert f"{len(events)} events, and every one got the expected answer" in replayed.stderr
+        assert all(line.startswith("same ") for line in replayed.stdout.splitlines())
+
+
+def test_only_the_local_stack_forgets(unitstream: Command, tmp_path: Path, stack: Stack) -> None:
+    """Whatever the environment names: data of another stack is not deleted."""
+    (tmp_path / ".local").unlink()
+    before = stored(stack)
+    forget = [sys.executable, str(support.REPOSITORY / "local" / "forget_events.py")]
+    environment = {"STACK_NAME": stack.name, "AWS_ENDPOINT_URL": stack.endpoint}
+    refused = subprocess.run(
+        forget, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert refused.returncode == 1
+    assert "is not the local stack" in refused.stderr
+    assert stored(stack) == before
+    assert unitstream("streams", "list").returncode == ExitCode.USAGE

@@ -1,0 +1,177 @@
+"""`unitstream streams` on the deployed local stack: what a producer may send with which token."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import support
+from support import point, request_body
+
+from unitstream_cli.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from support import Stack
+
+    Command = Callable[..., subprocess.CompletedProcess[str]]
+
+POINTS = [point("2022-10-01", 1)]
+
+
+def status_of(stack: Stack, token: str) -> int:
+    """Return what a producer gets who has `token`."""
+    return stack.post(request_body(POINTS, token))[0]
+
+
+def create(unitstream: Command, name: str) -> str:
+    return unitstream("streams", "create", name).stdout.strip()
+
+
+def test_a_created_stream_takes_data_with_the_token_that_stdout_has_alone(stack: Stack, unitstream: Command) -> None:
+    """So that it can be piped into a secret store."""
+    created = unitstream("streams", "create", "Größe #1")
+    assert created.returncode == 0, created.stderr
+    assert created.stdout.startswith("ds_")
+    assert len(created.stdout.split()) == 1
+    assert "shown this once" in created.stderr
+    assert created.stdout.strip() not in created.stderr
+    assert status_of(stack, created.stdout.strip()) == 201
+
+
+def test_a_taken_name_says_what_to_do(unitstream: Command) -> None:
+    create(unitstream, "taken")
+    again = unitstream("streams", "create", "taken")
+    assert (again.returncode, again.stdout) == (ExitCode.BAD_INPUT, "")
+    assert "there is a stream 'taken' already" in again.stderr
+    assert "rotate" in again.stderr
+
+
+def test_a_rotated_stream_takes_data_with_both_tokens(stack: Stack, unitstream: Command) -> None:
+    old = create(unitstream, "rotated")
+    rotated = unitstream("streams", "rotate", "rotated", "--grace", "1h")
+    assert rotated.returncode == 0, rotated.stderr
+    assert "Older tokens work until" in rotated.stderr
+    new = rotated.stdout.strip()
+    assert new != old
+    assert [status_of(stack, token) for token in (old, new)] == [201, 201]
+    # Functions have not seen the third.
+    unused = unitstream("streams", "rotate", "rotated").stdout.strip()
+    last = unitstream("streams", "rotate", "rotated", "--grace", "0")
+    assert "Older tokens have ended" in last.stderr
+    assert [status_of(stack, token) for token in (unused, last.stdout.strip())] == [404, 201]
+
+
+def test_a_revoked_stream_takes_nothing_until_it_is_rotated(stack: Stack, unitstream: Command) -> None:
+    token = create(unitstream, "revoked")
+    assert unitstream("streams", "revoke", "revoked", "--yes").returncode == 0
+    assert status_of(stack, token) == 404
+    again = unitstream("streams", "revoke", "revoked", "--yes")
+    assert again.returncode == 0
+    assert "was revoked already" in again.stderr
+    rotated = unitstream("streams", "rotate", "revoked")
+    assert "is active again" in rotated.stderr
+    assert [status_of(stack, one) for one in (token, rotated.stdout.strip())] == [404, 201]
+
+
+@pytest.mark.parametrize(("answer", "state"), [("y\n", "revoked"), ("n\n", "active")])
+def test_revoking_asks_who_sits_at_a_terminal(
+    stack: Stack, unitstream: Command, tmp_path: Path, answer: str, state: str
+) -> None:
+    """Naming the stream; without a terminal it wants --yes."""
+    name = f"asked-{state}"
+    create(unitstream, name)
+    without = unitstream("streams", "revoke", name)
+    assert without.returncode == ExitCode.USAGE
+    assert "--yes" in without.stderr
+
+    keyboard, terminal = os.openpty()
+    os.write(keyboard, answer.encode())
+    asked = subprocess.run(
+        [Path(sys.executable).parent / "unitstream", "streams", "revoke", name],
+        cwd=tmp_path,
+        stdin=terminal,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    os.close(keyboard)
+    os.close(terminal)
+    assert (asked.returncode == 0) is (state == "revoked"), asked.stderr
+    assert f"Revoke the stream '{name}'" in asked.stderr
+    items = support.scan(stack.client("dynamodb"), stack.outputs()["StreamsTableName"])
+    assert {item["state"]["S"] for item in items if item["name"]["S"] == name} == {state}
+
+
+def test_list_and_show_tell_of_streams_and_never_of_tokens(unitstream: Command) -> None:
+    tokens = [create(unitstream, "shown"), unitstream("streams", "rotate", "shown").stdout.strip()]
+    listed = unitstream("streams", "list", COLUMNS="200")
+    shown = unitstream("streams", "show", "shown", COLUMNS="200")
+    for seen in (listed, shown):
+        assert seen.returncode == 0, seen.stderr
+        assert "shown" in seen.stdout
+        assert "in grace until 20" in seen.stdout
+        for token in tokens:
+            assert token not in seen.stdout + seen.stderr
+
+
+def test_scripts_get_one_document_on_stdout(unitstream: Command) -> None:
+    """Whatever they ask for."""
+    created = json.loads(unitstream("streams", "create", "json", "--json").stdout)
+    assert created.keys() == {"name", "stream_id", "token"}
+    rotated = json.loads(unitstream("streams", "rotate", "json", "--json").stdout)
+    assert rotated.keys() == {"name", "stream_id", "token", "older_tokens_expire_at"}
+    shown = json.loads(unitstream("streams", "show", "json", "--json").stdout)
+    assert [token["state"] for token in shown["tokens"]] == ["in grace", "active"]
+    assert shown["tokens"][0]["expires_at"] == rotated["older_tokens_expire_at"]
+    assert shown in json.loads(unitstream("streams", "list", "--json").stdout)["streams"]
+    revoked = json.loads(unitstream("streams", "revoke", "json", "--yes", "--json").stdout)
+    assert revoked == {"name": "json", "stream_id": created["stream_id"], "state": "revoked"}
+
+
+def test_the_demo_stream_is_one_like_others(unitstream: Command) -> None:
+    shown = json.loads(unitstream("streams", "show", "demo", "--json").stdout)
+    assert (shown["stream_id"], shown["state"], len(shown["tokens"])) == ("demo", "active", 1)
+
+
+def test_a_stream_that_is_not_there_has_its_exit_code(unitstream: Command) -> None:
+    for arguments in (("show", "none"), ("rotate", "none"), ("revoke", "none", "--yes")):
+        refused = unitstream("streams", *arguments)
+        assert (refused.returncode, refused.stdout) == (ExitCode.REJECTED, "")
+        assert "there is no stream 'none'" in refused.stderr
+
+
+def test_a_stack_that_is_not_there_has_its_exit_code(stack: Stack, unitstream: Command) -> None:
+    """Or one that is none of ours, or nothing that answers at all."""
+    missing = unitstream("streams", "list", "--stack", "missing", AWS_ENDPOINT_URL=stack.endpoint)
+    assert missing.returncode == ExitCode.UNREACHABLE
+    assert "there is no stack missing" in missing.stderr
+    nobody = f"http://127.0.0.1:{support.free_port()}"
+    silent = unitstream("streams", "list", "--stack", "missing", AWS_ENDPOINT_URL=nobody)
+    assert silent.returncode == ExitCode.UNREACHABLE
+    assert "AWS does not answer" in silent.stderr
+    assert "Traceback" not in missing.stderr + silent.stderr
+
+
+def test_who_may_not_create_streams_is_told_so(stack: Stack, unitstream: Command, tmp_path: Path) -> None:
+    """With the rights of the function, say, which may only read the table."""
+    role = f"arn:aws:iam::000000000000:role/{stack.outputs()['IngestRoleName']}"
+    assumed = stack.client("sts").assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
+    (tmp_path / ".local").unlink()
+    refused = unitstream(
+        *("streams", "create", "refused", "--stack", stack.name),
+        AWS_ENDPOINT_URL=stack.endpoint,
+        AWS_ACCESS_KEY_ID=assumed["AccessKeyId"],
+        AWS_SECRET_ACCESS_KEY=assumed["SecretAccessKey"],
+        AWS_SESSION_TOKEN=assumed["SessionToken"],
+    )
+    assert (refused.returncode, refused.stdout) == (ExitCode.REJECTED, "")
+    assert "do not allow" in refused.stderr
+    assert "Traceback" not in refused.stderr

@@ -1,0 +1,296 @@
+"""A service that stands for the deployed one, for tests of `unitstream push`: it keeps points, and fails as told."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import queue
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from delivery import Sandbox
+from support import REPOSITORY, proxy_event
+
+from unitstream.identity import record_id
+from unitstream.payload import MAX_BODY_BYTES, parse
+from unitstream.store import day_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from support import Tables
+
+    # (record ID, day, hour) -> value
+    Points = dict[tuple[str, str, int], float]
+
+RUN = "from unitstream_cli.main import app; app()"
+FIRST_HOUR = datetime(2022, 1, 1, tzinfo=UTC)
+API_KEY, TOKEN = "key-of-the-test", "ds_token-of-the-test"
+PATH = "/v1/api/streams/ingest"
+QUOTA = {"type": "urn:unitstream:problem:quota-exceeded", "title": "Quota exceeded", "status": 429}
+NO_STREAM = {"type": "urn:unitstream:problem:stream-not-found", "title": "No stream found", "status": 404}
+
+
+S = TypeVar("S", bound="Service")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An answer instead of the usual one; `saves`: the points are saved all the same. Status 0 is no answer at all."""
+
+    status: int
+    body: Mapping[str, Any] = field(default_factory=dict)
+    retry_after: str | None = None
+    saves: bool = False
+
+
+FAULTS = (
+    Fault(429, {"title": "Too many requests"}, "1"),
+    Fault(503, {"title": "Not everything was saved in time"}, "1"),
+    Fault(503, {"title": "Not everything was saved in time"}, "1", saves=True),
+    Fault(0, saves=True),
+)
+
+
+@dataclass
+class Service:
+    """The points that were sent to it, and what was asked. `before` may return a fault for the n-th request, from 0."""
+
+    url: str = ""
+    points: Points = field(default_factory=dict)
+    requests: list[bytes] = field(default_factory=list)
+    before: Callable[[int], Fault | None] = lambda _: None
+    most_at_once: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    at_once: int = 0
+    successes: int = 0
+
+    def answer(self, body: bytes, *, dry_run: bool) -> tuple[int, dict[str, Any]]:
+        """Return the status and the document that answer a request."""
+        request = parse(body)
+        counts = Counter(created=0, updated=0, unchanged=0, superseded=0)
+        for series in request.series:
+            for day, hours in series.days.items():
+                for hour, value in hours.items():
+                    key = (series.record_id, day, hour)
+                    with self.lock:
+                        before = self.points.get(key)
+                        counts["created" if before is None else "unchanged" if before == value else "updated"] += 1
+                        if not dry_run:
+                            self.points[key] = value
+        return (200 if dry_run else 201), {"received": request.received, **counts}
+
+
+class Front(Service):
+    """What stands before the real handler, as the gateway does: `processes` of it, each with one request at a time.
+
+    At `rate` it fails at random: before the handler gets the request, or after, so that its answer is lost.
+    """
+
+    def __init__(self, tables: Tables, endpoint: str, *, processes: int, rate: float, seed: int = 1) -> None:
+        super().__init__()
+        self._random = random.Random(seed)  # noqa: S311  # reproducible, on purpose
+        self._rate = rate
+        self._free: queue.Queue[Sandbox] = queue.Queue()
+        self.faults: Counter[int] = Counter()
+        self.before = self._fault
+        names = {"AWS_ENDPOINT_URL": endpoint, "STREAMS_TABLE": tables.streams, "METRICS_TABLE": tables.metrics}
+        for _ in range(processes):
+            self._free.put(Sandbox(names))
+
+    def answer(self, body: bytes, *, dry_run: bool) -> tuple[int, dict[str, Any]]:
+        event = proxy_event(body.decode(), time.time_ns() // 1_000_000)
+        if dry_run:
+            event |= {"queryStringParameters": {"dry_run": "true"}}
+        sandbox = self._free.get()
+        try:
+            answer = sandbox.invoke(event)
+        finally:
+            self._free.put(sandbox)
+        return answer.status, answer.body
+
+    def _fault(self, _: int) -> Fault | None:
+        with self.lock:
+            if self._random.random() >= self._rate:
+                return None
+            fault = self._random.choice(FAULTS)
+            self.faults[fault.status] += 1
+            return fault
+
+    def wait_for(self, successes: int) -> None:
+        """Wait until so many requests have got their answer, a success."""
+        give_up = time.monotonic() + 600
+        while self.successes < successes:
+            assert time.monotonic() < give_up, "the push does not get on"
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        while not self._free.empty():
+            self._free.get().stop()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.service = service
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that are killed."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def do_POST(self) -> None:
+        service = self.server.service
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        with service.lock:
+            number = len(service.requests)
+            service.requests.append(body)
+            service.at_once += 1
+            service.most_at_once = max(service.most_at_once, service.at_once)
+        try:
+            self._answer(service.before(number), body)
+        finally:
+            with service.lock:
+                service.at_once -= 1
+
+    def _answer(self, fault: Fault | None, body: bytes) -> None:
+        path, _, query = self.path.partition("?")
+        if fault and not fault.saves:
+            self._say(fault.status, fault.body, fault.retry_after)
+        elif self.headers["x-api-key"] != API_KEY:
+            self._say(403, {"message": "Forbidden"})
+        elif path != PATH:
+            self._say(404, {"type": "urn:unitstream:problem:route-not-found", "title": "No such route"})
+        elif json.loads(body)["data_stream_token"] != TOKEN:
+            self._say(404, NO_STREAM)
+        else:
+            # As Lambda gets it: quoted in an event.
+            assert len(json.dumps(body.decode())) < MAX_BODY_BYTES
+            status, document = self.server.service.answer(body, dry_run=query == "dry_run=true")
+            if fault:
+                self._say(fault.status, fault.body, fault.retry_after)
+            else:
+                self._say(status, document)
+                with self.server.service.lock:
+                    self.server.service.successes += status == 201
+
+    def _say(self, status: int, body: Mapping[str, Any], retry_after: str | None = None) -> None:
+        if not status:
+            self.close_connection = True
+            return
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/problem+json" if status >= 400 else "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        if retry_after is not None:
+            self.send_header("Retry-After", retry_after)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextlib.contextmanager
+def running(service: S) -> Iterator[S]:
+    """Run `service` on the loopback interface."""
+    server = _Server(service)
+    service.url = f"http://127.0.0.1:{server.server_port}/v1"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield service
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class Load(NamedTuple):
+    """Hourly values of `series` customers, `hours` of each: a file, and what must come of it.
+
+    Each customer has a dimension of `note` characters more, which makes requests as large as is wanted.
+    """
+
+    series: int
+    hours: int
+    note: int = 0
+
+    @property
+    def rows(self) -> int:
+        return self.series * self.hours
+
+    def value(self, series: int, hour: int) -> float:
+        return (series * 7_919 + hour * 104_729) % 1_000_003 / 100
+
+    def dimensions(self, series: int) -> dict[str, str]:
+        return {"customer": f"c-{series:05}", "region": f"eu-{series % 3}"} | (
+            {"note": "n" * self.note} if self.note else {}
+        )
+
+    def write(self, path: Path) -> None:
+        """Write the file: hour after hour, as exports are."""
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["timestamp", "metric_name", "metric_value", *self.dimensions(0)])
+            for hour in range(self.hours):
+                timestamp = f"{FIRST_HOUR + timedelta(hours=hour):%Y-%m-%d %H:%M:%S}"
+                for series in range(self.series):
+                    row = [timestamp, "orders", self.value(series, hour), *self.dimensions(series).values()]
+                    writer.writerow(row)
+
+    def check(self, tables: Tables, stream_id: str) -> None:
+        """Assert that the table holds every point with its value, and no other."""
+        partitions = {
+            day_key(stream_id, record_id("orders", "Sum", self.dimensions(series)), "").pk: series
+            for series in range(self.series)
+        }
+        found = 0
+        pages = tables.client.get_paginator("scan").paginate(TableName=tables.metrics, ConsistentRead=True)
+        for item in (item for page in pages for item in page["Items"] if "rev" in item):
+            series = partitions[item["pk"]["S"]]
+            days = (date.fromisoformat(item["sk"]["S"]) - FIRST_HOUR.date()).days
+            for hour in range(24):
+                if value := item.get(f"v{hour:02}"):
+                    assert float(value["N"]) == self.value(series, days * 24 + hour)
+                    found += 1
+        assert found == self.rows
+
+
+def environment(url: str, state: Path, api_key: str = API_KEY, token: str = TOKEN) -> dict[str, str]:
+    """Return what the command finds in its environment: where the service is, and where to keep its journals."""
+    paths = os.pathsep.join(str(REPOSITORY / path) for path in ("cli", "layers/common"))
+    return {
+        **os.environ,
+        "PYTHONPATH": paths,
+        "API_URL": url,
+        "API_KEY": api_key,
+        "DATA_STREAM_TOKEN": token,
+        "UNITSTREAM_STATE_DIR": str(state),
+    }
+
+
+def start_push(arguments: list[str], variables: Mapping[str, str], **how: Any) -> subprocess.Popen[str]:
+    """Start `unitstream push` as a process of its own."""
+    command = [sys.executable, "-W", "error", "-c", RUN, "push", *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | how
+    return subprocess.Popen(command, env=dict(variables), text=True, **pipes)

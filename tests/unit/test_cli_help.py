@@ -1,0 +1,72 @@
+"""What `unitstream --help` says, for the command and each of its parts."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+from typer.core import TyperGroup
+from typer.testing import CliRunner
+
+from unitstream_cli.errors import ExitCode
+from unitstream_cli.main import app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def every_command(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(command, TyperGroup):
+        for name, child in command.commands.items():
+            yield from every_command(child, (*path, name))
+    else:
+        yield path, command
+
+
+COMMANDS = {" ".join(path): command for path, command in every_command(typer.main.get_command(app))}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_says_what_it_does_and_gives_an_example(name: str) -> None:
+    command = COMMANDS[name]
+    assert command.help
+    assert f"unitstream {name}" in f"{command.help} {command.epilog}"
+    assert CliRunner().invoke(app, [*name.split(), "--help"]).exit_code == 0
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_says_what_it_does(name: str) -> None:
+    """And none takes a secret itself: arguments are seen by everybody on the machine."""
+    for parameter in COMMANDS[name].params:
+        assert parameter.help, parameter.name
+        assert parameter.name not in {"token", "api_key", "data_stream_token"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_speaks_json(name: str) -> None:
+    assert any("--json" in parameter.opts for parameter in COMMANDS[name].params)
+
+
+@pytest.mark.parametrize("arguments", [[], ["streams"]])
+def test_without_a_command_it_lists_them(arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == ExitCode.USAGE
+    assert "Commands" in result.output
+
+
+def test_the_exit_codes_are_in_the_help() -> None:
+    text = " ".join(CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).stdout.split())
+    assert all(f"{code:d} " in text.partition("Exit codes:")[2] for code in ExitCode)
+
+
+def test_it_knows_its_version() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"unitstream {version('unitstream')}\n")
+
+
+def test_a_misspelt_command_is_a_usage_error_that_names_the_near_one() -> None:
+    result = CliRunner().invoke(app, ["streams", "rotat"])
+    assert result.exit_code == ExitCode.USAGE
+    assert "rotate" in result.stderr

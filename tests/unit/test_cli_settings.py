@@ -1,0 +1,159 @@
+"""Where the command finds the service and the stack."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+
+from unitstream_cli import settings
+from unitstream_cli.errors import BadInput, CommandFailed, ExitCode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOCAL = {
+    "API_URL": "http://127.0.0.1:4566/restapis/a1/v1/_user_request_",
+    "API_KEY": "local-key",
+    "DATA_STREAM_TOKEN": "ds_local",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
+    "STACK_NAME": "unitstream-local",
+}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current directory, and an environment that says nothing."""
+    for name in LOCAL:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_stack_env(folder: Path, **changes: str) -> None:
+    path = folder / settings.STACK_ENV
+    path.parent.mkdir()
+    path.write_text("".join(f"{name}={value}\n" for name, value in (LOCAL | changes).items()))
+
+
+def secret_file(folder: Path, text: str) -> Path:
+    path = folder / "secret"
+    path.write_text(text)
+    return path
+
+
+def test_beside_make_run_nothing_need_be_said(folder: Path) -> None:
+    write_stack_env(folder)
+    assert tuple(settings.service(None, None, None)) == (LOCAL["API_URL"], "local-key", "ds_local")
+    assert settings.stack(None) == ("unitstream-local", "http://127.0.0.1:4566", True)
+
+
+def test_options_come_before_the_environment_and_that_before_stack_env(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_stack_env(folder)
+    monkeypatch.setenv("API_KEY", "environment-key")
+    monkeypatch.setenv("DATA_STREAM_TOKEN", "ds_environment")
+    monkeypatch.setenv("STACK_NAME", "environment")
+    assert settings.service(None, secret_file(folder, "file-key\n"), None)[1:] == ("file-key", "ds_environment")
+    assert settings.stack(None).name == "environment"
+    assert settings.stack("option").name == "option"
+
+
+def test_what_belongs_to_the_local_stack_is_not_used_with_another_service(folder: Path) -> None:
+    """Its key and its token would only be refused there, and nobody would see why."""
+    write_stack_env(folder)
+    with pytest.raises(CommandFailed) as failed:
+        settings.service("https://metrics.example.com", None, None)
+    assert failed.value.exit_code is ExitCode.USAGE
+    assert failed.value.message == "the API key and the data stream token are missing."
+
+
+def test_another_stack_is_not_looked_for_at_the_local_endpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_stack_env(folder)
+    assert settings.stack("unitstream") == ("unitstream", None, False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9999")
+    assert settings.stack("unitstream-local") == ("unitstream-local", "http://127.0.0.1:9999", False)
+
+
+def test_an_endpoint_elsewhere_is_never_taken_for_the_local_one(folder: Path) -> None:
+    """Whatever stack.env says: the local stack's credentials are for the loopback interface."""
+    write_stack_env(folder, AWS_ENDPOINT_URL="https://aws.example.com")
+    assert not settings.stack(None).is_local
+
+
+@pytest.mark.parametrize(
+    "text", ["https://metrics.example.com/v1/", "https://metrics.example.com/v1/api/streams/ingest"]
+)
+def test_an_address_may_be_pasted_as_it_is_known(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEY", "key")
+    monkeypatch.setenv("DATA_STREAM_TOKEN", "ds_token")
+    assert settings.service(text, None, None).url == "https://metrics.example.com/v1"
+
+
+@pytest.mark.parametrize("text", ["metrics.example.com", "ftp://metrics.example.com", "https://"])
+def test_what_is_no_address_is_a_usage_error(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEY", "key")
+    monkeypatch.setenv("DATA_STREAM_TOKEN", "ds_token")
+    with pytest.raises(CommandFailed) as failed:
+        settings.service(text, None, None)
+    assert failed.value.exit_code is ExitCode.USAGE
+
+
+def test_what_is_missing_is_named_with_every_way_to_give_it() -> None:
+    with pytest.raises(CommandFailed) as failed:
+        settings.service(None, None, None)
+    assert failed.value.exit_code is ExitCode.USAGE
+    ways = ("--url", "API_URL", "--api-key-file", "API_KEY", "--token-file", "DATA_STREAM_TOKEN", ".local/stack.env")
+    assert all(way in str(failed.value.hint) for way in ways)
+    with pytest.raises(CommandFailed) as failed:
+        settings.stack(None)
+    assert failed.value.exit_code is ExitCode.USAGE
+    assert all(way in str(failed.value.hint) for way in ("--stack", "STACK_NAME", ".local/stack.env"))
+
+
+def test_a_secret_is_read_from_stdin(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them: both cannot be."""
+    write_stack_env(folder)
+    monkeypatch.setattr("sys.stdin", io.StringIO("ds_piped\n"))
+    assert settings.service(None, None, settings.STDIN).token == "ds_piped"
+    with pytest.raises(CommandFailed, match="only one"):
+        settings.service(None, settings.STDIN, settings.STDIN)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "one\ntwo\n", "k\x00ey", "schlüssel"])
+def test_a_file_that_holds_no_secret_is_refused_without_being_quoted(folder: Path, text: str) -> None:
+    write_stack_env(folder)
+    with pytest.raises(BadInput) as failed:
+        settings.service(None, secret_file(folder, text), None)
+    assert "must hold one line with the secret" in failed.value.message
+    assert not text.strip() or text.strip() not in failed.value.message
+
+
+def test_an_environment_that_holds_no_secret_is_refused_without_being_quoted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_stack_env(folder)
+    monkeypatch.setenv(settings.DATA_STREAM_TOKEN, "ds_€")
+    with pytest.raises(BadInput, match="DATA_STREAM_TOKEN must hold one line") as failed:
+        settings.service(None, None, None)
+    assert "€" not in failed.value.message
+
+
+def test_a_file_that_cannot_be_read_is_named(folder: Path) -> None:
+    write_stack_env(folder)
+    with pytest.raises(BadInput, match="missing-file: No such file"):
+        settings.service(None, folder / "missing-file", None)
+    (folder / "binary").write_bytes(b"\xff\xfe")
+    with pytest.raises(BadInput, match="no text file"):
+        settings.service(None, folder / "binary", None)
+
+
+def test_secrets_are_not_shown(folder: Path) -> None:
+    """In a log or a traceback, say."""
+    write_stack_env(folder)
+    shown = f"{settings.service(None, None, None)} {settings.service(None, None, None)!r}"
+    assert LOCAL["API_URL"] in shown
+    assert "local-key" not in shown
+    assert "ds_local" not in shown

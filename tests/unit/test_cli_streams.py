@@ -1,0 +1,50 @@
+"""What `unitstream streams` takes for a duration and for a name."""
+
+from __future__ import annotations
+
+import pytest
+import typer
+
+import unitstream.streams
+import unitstream_cli.streams
+from unitstream_cli.errors import BadInput
+from unitstream_cli.registry import check_name, new_token
+from unitstream_cli.streams import duration
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("30m", 1800), ("24h", 86400), ("7d", 604_800), ("0", 0), ("365d", 31_536_000)]
+)
+def test_a_duration_is_a_number_with_its_unit(text: str, seconds: int) -> None:
+    assert duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "24", "h", "-1h", "1.5h", "1 h", "1w", "366d", "999999999d", "²h"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    """A bare number too: hours and seconds would look alike."""
+    with pytest.raises(typer.BadParameter):
+        duration(text)
+
+
+@pytest.mark.parametrize("name", ["a", "Orders of the shop", "größer", "订单", "a#b", "name#a", "x" * 255, "🙂"])
+def test_a_name_is_any_text(name: str) -> None:
+    check_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 256, "a\nb", "a\x00", "\x7f", "\u2028", "\udcff", " a", "a "])
+def test_what_cannot_be_seen_is_no_name(name: str) -> None:
+    """Or not told from another one."""
+    with pytest.raises(BadInput, match="a stream's name has"):
+        check_name(name)
+
+
+def test_a_token_is_32_random_bytes_as_text() -> None:
+    first, second = new_token(), new_token()
+    assert first != second
+    assert first.startswith("ds_")
+    assert len(first) == len("ds_") + 43
+
+
+def test_it_says_rightly_how_long_a_function_remembers_a_token() -> None:
+    """The number stands twice, because importing the function's takes long."""
+    assert unitstream_cli.streams.REMEMBERED_SECONDS == unitstream.streams.REMEMBERED_SECONDS

@@ -1,0 +1,171 @@
+"""The spool of `unitstream push` finds what is there twice, and cuts the rest into batches."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections import defaultdict
+from contextlib import closing
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from unitstream.payload import parse
+from unitstream_cli import spool as spool_module
+from unitstream_cli.mapping import Point, Series
+from unitstream_cli.spool import Combine, Place, Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from unitstream_cli.spool import Batch
+
+names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=5)
+some_series = st.builds(
+    lambda name, dimensions: Series(name, tuple(sorted(dimensions.items()))),
+    names,
+    st.dictionaries(names, names, max_size=3),
+)
+values = st.floats(-1e100, 1e100).filter(lambda value: value == 0 or abs(value) > 1e-100)
+points = st.builds(Point, st.sampled_from([Series("a", ()), Series('"\\', (("é", "😀"),))]), st.integers(0, 99), values)
+MODEL: dict[Combine, Callable[[list[float]], float]] = {
+    Combine.SUM: math.fsum,
+    Combine.AVERAGE: lambda values: math.fsum(values) / len(values),
+    Combine.MAXIMUM: max,
+    Combine.MINIMUM: min,
+    Combine.LAST: lambda values: values[-1],
+}
+
+
+def filled(rows: Iterable[Point]) -> Spool:
+    spool = Spool()
+    for line, point in enumerate(rows, 2):
+        spool.add(Place(0, line), [point])
+    spool.sort()
+    return spool
+
+
+def sent(batches: Iterable[Batch]) -> list[dict[str, Any]]:
+    """The points of all batches, each of which is a valid request."""
+    found = []
+    for batch in batches:
+        body = f'{{"data_stream_token": "x", "metric_agg_func": "Sum", "data": [{batch.data}]}}'
+        assert parse(body.encode()).received == batch.points
+        found += json.loads(body)["data"]
+    return found
+
+
+def hours_since_1970(timestamp: str) -> int:
+    day, time_of_day = timestamp.split()
+    return (date.fromisoformat(day).toordinal() - 719_163) * 24 + int(time_of_day[:2])
+
+
+def as_points(found: Iterable[dict[str, Any]]) -> list[tuple[Series, int, float]]:
+    return [
+        (
+            Series(one["metric_name"], tuple(one["custom_dimensions"].items())),
+            hours_since_1970(one["timestamp"]),
+            one["metric_value"],
+        )
+        for one in found
+    ]
+
+
+@given(rows=st.lists(points, min_size=1), combine=st.sampled_from(Combine))
+def test_combine(rows: list[Point], combine: Combine) -> None:
+    """Rows for the same hour become one point as a model says, and it does not matter how the rest is ordered."""
+    model: dict[tuple[Series, int], list[float]] = defaultdict(list)
+    for series, hour, value in rows:
+        model[series, hour].append(value)
+    with closing(filled(rows)) as spool:
+        found = as_points(sent(spool.batches(combine)))
+        repeated = {(one.series, one.rows, one.combined) for one in spool.repeated(combine)}
+    assert len(found) == len(model)
+    assert {(series, hour): value for series, hour, value in found} == {
+        key: MODEL[combine](values) for key, values in model.items()
+    }
+    assert repeated == {
+        (series, len(values), MODEL[combine](values)) for (series, _), values in model.items() if len(values) > 1
+    }
+
+
+def test_sums_are_exact() -> None:
+    """The sum of many rows is the exact one, rounded once: it does not depend on their order."""
+    rows = [Point(Series("a", ()), 0, value) for value in [1e16, 1.0, -1e16] + [0.1] * 10]
+    with closing(filled(rows)) as spool:
+        ((_, _, value),) = as_points(sent(spool.batches(Combine.SUM)))
+    assert value == 2.0
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(
+        st.builds(Point, some_series, st.integers(0, 200), values), unique_by=lambda p: (p.series, p.hour), max_size=60
+    ),
+    limits=st.tuples(st.integers(24, 40), st.integers(1, 4), st.integers(200, 4_000)),
+    data=st.data(),
+)
+def test_batches(
+    monkeypatch: pytest.MonkeyPatch, rows: list[Point], limits: tuple[int, int, int], data: st.DataObject
+) -> None:
+    """Each point is in one batch, no day is divided, no batch is larger than is allowed, and input decides all."""
+    for name, limit in zip(("MAX_POINTS", "MAX_DAYS", "MAX_QUOTED_BYTES"), limits, strict=True):
+        monkeypatch.setattr(spool_module, name, limit)
+    with closing(filled(rows)) as spool:
+        batches = list(spool.batches(None))
+        for batch in batches:
+            index = data.draw(st.integers(0, batch.points - 1))
+            (place,) = spool.places(batch, index)
+            series, hour, _ = as_points(sent([batch]))[index]
+            assert rows[place.line - 2][:2] == (series, hour)
+    with closing(filled(rows)) as spool:
+        assert list(spool.batches(None)) == batches
+    assert sorted(as_points(sent(batches))) == sorted(tuple(row) for row in rows)
+    seen: set[tuple[Series, int]] = set()
+    for batch in batches:
+        days = {(series, hour // 24) for series, hour, _ in as_points(sent([batch]))}
+        assert not days & seen, "a day must travel in one request"
+        seen |= days
+        assert batch.points <= limits[0]
+        assert len(days) <= limits[1]
+        assert len(json.dumps(batch.data)) - 2 <= limits[2] or len(days) == 1
+
+
+def test_largest_day() -> None:
+    """The largest day there can be, by itself, is a request that Lambda takes."""
+    wide = "😀"
+    dimensions = tuple((f"{key}" + wide * 254, wide * 1_024) for key in range(10))
+    with closing(filled(Point(Series(wide * 255, dimensions), hour, 1.5) for hour in range(24))) as spool:
+        (batch,) = spool.batches(None)
+    assert len(json.dumps(batch.data)) < 5_000_000
+    assert len(sent([batch])) == 24
+
+
+def test_mangled_text() -> None:
+    """The character that stands for text that was mangled is sent as an escape, which is what the service asks for."""
+    with closing(filled([Point(Series("\ufffd", ()), 0, 1.0)])) as spool:
+        (batch,) = spool.batches(None)
+    assert "\\ufffd" in batch.data
+
+
+@pytest.mark.parametrize(("rows", "listed"), [(2, 2), (5, 5)])
+def test_repeated(rows: int, listed: int) -> None:
+    """Rows for the same record and hour are found, with the first two places, and how many there are."""
+    same = [Point(Series("orders", (("region", "eu"),)), 24, float(row)) for row in range(rows)]
+    others = [Point(Series("orders", (("region", "us"),)), 24, 0.0), Point(same[0].series, 25, 0.0)]
+    with closing(filled([*others, *same])) as spool:
+        (one,) = spool.repeated(None)
+    assert (one.series, one.timestamp, one.rows) == (same[0].series, "1970-01-02 00:00:00", listed)
+    assert one.places == (Place(0, 4), Place(0, 5))
+
+
+def test_many_values_for_an_hour() -> None:
+    """Events of one hour are combined as they come, however many they are."""
+    events: Sequence[float] = [float(n % 7) for n in range(50_000)]
+    with closing(filled(Point(Series("a", ()), 0, value) for value in events)) as spool:
+        ((_, _, average),) = as_points(sent(spool.batches(Combine.AVERAGE)))
+    assert average == statistics.fmean(events)
