@@ -205,10 +205,12 @@ class Sandbox:
         read_timeout: float = LONG_READ_TIMEOUT,
         rates: Mapping[str, float] | None = None,
         seed: int = 0,
+        single_days: bool = False,
     ) -> Answer:
         """Invoke the handler. Raises `SandboxEnded` when it is killed meanwhile.
 
-        `rates` are the probabilities of faults of single statements, `seed` makes them reproducible.
+        `rates` are the probabilities of faults of single statements, `seed` makes them reproducible. With `single_days`
+        each day of a record is a batch of its own.
         """
         message = {
             "event": event,
@@ -216,6 +218,7 @@ class Sandbox:
             "read_timeout": read_timeout,
             "rates": rates or {},
             "seed": seed,
+            "single_days": single_days,
         }
         assert self._process.stdin
         assert self._process.stdout
@@ -391,16 +394,17 @@ class Stream:
         assert created + updated <= len(versions)
 
     def assert_catalogued(self) -> None:
-        """Every record with a stored point is in the catalogue, and so is its metric."""
-        for record in {place.record for place in self.stored()}:
+        """Every record with a stored point is in the catalogue, and so is its metric, with the days of the points."""
+        metrics = self._catalogue(metric_key(self.name, "", "").pk)
+        for record, day in {(place.record, place.day) for place in self.stored()}:
             name = RECORDS[record][0]
             series = series_key(self.name, name, "Sum", _record_id(record))
-            assert series in self._keys(series.pk)
-            metric = metric_key(self.name, name, "Sum")
-            assert metric in self._keys(metric.pk)
+            assert series in self._catalogue(series.pk)
+            metric = metrics[metric_key(self.name, name, "Sum")]
+            assert metric["first_day"]["S"] <= day <= metric["last_day"]["S"]
 
-    def _keys(self, pk: str) -> set[Key]:
-        return {Key.from_item(item) for item in self._items(pk)}
+    def _catalogue(self, pk: str) -> dict[Key, Any]:
+        return {Key.from_item(item): item for item in self._items(pk)}
 
     def _items(self, pk: str) -> Iterator[Any]:
         pages = self.tables.client.get_paginator("query").paginate(

@@ -73,7 +73,8 @@ def exact_round(random: Random, stream: Stream, sandboxes: Sequence[Sandbox], pr
     proxy.plan()
     lanes = lanes_of(random, requests_of(random, days=2, hours=3, most_points=6), most=2)
     rates = dict.fromkeys(random.sample(HARMLESS, 3), random.choice([0.0, 0.1, 0.3]))
-    counts = stream.deliver_all(sandboxes, lanes, rates=rates, seed=random.randrange(1000))
+    seed, single_days = random.randrange(1000), random.random() < 0.5
+    counts = stream.deliver_all(sandboxes, lanes, rates=rates, seed=seed, single_days=single_days)
     stream.assert_complete([request for lane in lanes for request in lane])
     if all(answer.status == 201 for answer in stream.answers):
         assert is_some_serial_order(lanes, counts), f"no serial order gives {counts}"
@@ -91,6 +92,7 @@ def chaotic_round(random: Random, stream: Stream, sandboxes: Sequence[Sandbox], 
                 "read_timeout": SHORT_READ_TIMEOUT,
                 "rates": rates,
                 "seed": random.randrange(1000),
+                "single_days": random.random() < 0.2,
                 "timeout_seconds": random.choice([26, 26, SHORT_TIME]),
                 "kill_after": random.uniform(0, 0.1) if random.random() < 0.1 else None,
             }

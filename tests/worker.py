@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.awsrequest import AWSResponse, HTTPHeaders
 
-from unitstream import dynamodb
+from unitstream import dynamodb, store
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -30,6 +30,7 @@ REFUSALS = (
     "ThrottlingError",
     "TransactionConflict",
 )
+BATCHES = {"KEYS_PER_READ": store.KEYS_PER_READ, "CONNECTIONS": dynamodb.CONNECTIONS}
 
 
 class Faults:
@@ -127,6 +128,8 @@ def main() -> None:
             app.tables.cache_clear()
         if not app.tables.cache_info().currsize:
             faults.install(app.tables()[1]._client)  # noqa: SLF001  # faults are injected at its events
+        # A day a batch, one after the other: what otherwise takes a thousand series, a first load, happens with three.
+        vars(store).update(dict.fromkeys(BATCHES, 1) if message["single_days"] else BATCHES)
         faults.configure(message["rates"], message["seed"])
         response = app.lambda_handler(message["event"], lambda_context(message["timeout_seconds"]))
         answer = {"response": response, "log": sys.stdout.getvalue().splitlines(), "faults": faults.injected}

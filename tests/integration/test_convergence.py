@@ -38,11 +38,13 @@ def deliveries(draw: st.DrawFn) -> list[list[Request]]:
 
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(lanes=deliveries(), stale=st.sampled_from([0.0, 0.5]), seed=st.integers(0, 9))
+@given(lanes=deliveries(), stale=st.sampled_from([0.0, 0.5]), seed=st.integers(0, 9), single_days=st.booleans())
 def test_every_delivery_converges_and_every_count_is_true(
+    *,
     lanes: list[list[Request]],
     stale: float,
     seed: int,
+    single_days: bool,
     sandboxes: Callable[[int], list[Sandbox]],
     shared_tables: Tables,
 ) -> None:
@@ -51,7 +53,8 @@ def test_every_delivery_converges_and_every_count_is_true(
     Reads that may be stale are: they miss an item now and then.
     """
     stream = Stream(shared_tables, uuid.uuid4().hex)
-    counts = stream.deliver_all(sandboxes(LANES), lanes, rates={"Stale": stale}, seed=seed)
+    how: dict[str, Any] = {"rates": {"Stale": stale}, "seed": seed, "single_days": single_days}
+    counts = stream.deliver_all(sandboxes(LANES), lanes, **how)
     assert all(answer.status == 201 for answer in stream.answers)
     stream.assert_complete([request for lane in lanes for request in lane])
     assert is_some_serial_order(lanes, counts), counts

@@ -82,6 +82,7 @@ def one_more_sandbox(sandboxes: Callable[[int], list[Sandbox]]) -> Iterator[Sand
     rates=statement_faults(*REFUSALS, "UnprocessedKeys", "Stale"),
     kinds=st.lists(st.sampled_from([None, *THROTTLED]), max_size=8),
     seed=st.integers(0, 9),
+    single_days=st.booleans(),
 )
 def test_what_dynamodb_refuses_is_tried_again_and_counted_once(
     *,
@@ -89,6 +90,7 @@ def test_what_dynamodb_refuses_is_tried_again_and_counted_once(
     rates: dict[str, float],
     kinds: list[str | None],
     seed: int,
+    single_days: bool,
     sandboxes: Callable[[int], list[Sandbox]],
     shared_tables: Tables,
     proxy: FaultProxy,
@@ -96,7 +98,7 @@ def test_what_dynamodb_refuses_is_tried_again_and_counted_once(
     """Throttled statements and calls, unprocessed keys and stale reads: the same end state, and counts as without."""
     stream = Stream(shared_tables, uuid.uuid4().hex)
     proxy.plan(*schedule(kinds))
-    counts = stream.deliver_all(sandboxes(len(lanes)), lanes, rates=rates, seed=seed)
+    counts = stream.deliver_all(sandboxes(len(lanes)), lanes, rates=rates, seed=seed, single_days=single_days)
     assert all(answer.status == 201 for answer in stream.answers)
     stream.assert_complete([request for lane in lanes for request in lane])
     assert is_some_serial_order(lanes, counts), counts
@@ -108,14 +110,16 @@ def test_what_dynamodb_refuses_is_tried_again_and_counted_once(
     executed=st.sampled_from([0.0, 0.5]),
     kinds=st.lists(st.sampled_from([None, *FAILED]), max_size=4),
     seed=st.integers(0, 9),
+    single_days=st.booleans(),
 )
-@example(lane=[QUARTER, CORRECTION, QUARTER], executed=0.1, kinds=list(FAILED), seed=0)
+@example(lane=[QUARTER, CORRECTION, QUARTER], executed=0.1, kinds=list(FAILED), seed=0, single_days=False)
 def test_a_write_whose_outcome_is_unknown_is_counted_as_what_it_was(
     *,
     lane: list[Request],
     executed: float,
     kinds: list[str | None],
     seed: int,
+    single_days: bool,
     sandboxes: Callable[[int], list[Sandbox]],
     shared_tables: Tables,
     proxy: FaultProxy,
@@ -124,7 +128,7 @@ def test_a_write_whose_outcome_is_unknown_is_counted_as_what_it_was(
     stream = Stream(shared_tables, uuid.uuid4().hex)
     proxy.plan(*schedule(kinds))
     how: dict[str, Any] = {"read_timeout": SHORT_READ_TIMEOUT, "rates": {"Executed": executed}, "seed": seed}
-    counts = stream.deliver_all(sandboxes(1), [lane], **how)
+    counts = stream.deliver_all(sandboxes(1), [lane], **how, single_days=single_days)
     assert all(answer.status == 201 for answer in stream.answers)
     stream.assert_complete(lane)
     assert is_some_serial_order([lane], [counts[0]]), counts
@@ -136,6 +140,7 @@ def test_a_write_whose_outcome_is_unknown_is_counted_as_what_it_was(
     rates=statement_faults(*REFUSALS, "Executed", "UnprocessedKeys", "Stale"),
     kinds=st.lists(st.sampled_from([None, *WIRE_FAULTS]), max_size=8),
     seed=st.integers(0, 9),
+    single_days=st.booleans(),
 )
 def test_everything_at_once_still_converges(
     *,
@@ -143,6 +148,7 @@ def test_everything_at_once_still_converges(
     rates: dict[str, float],
     kinds: list[str | None],
     seed: int,
+    single_days: bool,
     sandboxes: Callable[[int], list[Sandbox]],
     shared_tables: Tables,
     proxy: FaultProxy,
@@ -150,7 +156,8 @@ def test_everything_at_once_still_converges(
     """All faults, several sandboxes: the same end state, and no answer claims more than is saved."""
     stream = Stream(shared_tables, uuid.uuid4().hex)
     proxy.plan(*schedule(kinds))
-    stream.deliver_all(sandboxes(len(lanes)), lanes, read_timeout=SHORT_READ_TIMEOUT, rates=rates, seed=seed)
+    how: dict[str, Any] = {"read_timeout": SHORT_READ_TIMEOUT, "rates": rates, "seed": seed}
+    stream.deliver_all(sandboxes(len(lanes)), lanes, **how, single_days=single_days)
     stream.assert_complete([request for lane in lanes for request in lane])
 
 
