@@ -21,7 +21,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 .PHONY: run
-run: .local/ministack/.installed .local/sam/.installed ## bring up the whole stack on this machine until Ctrl-C (PORT= moves it)
+run: .venv/.installed .local/ministack/.installed .local/sam/.installed ## bring up the whole stack on this machine until Ctrl-C (PORT= moves it)
 	@exec $(STACK_PYTHON) local/stack.py --port $(PORT) --sam $(SAM)
 
 .PHONY: replay
