@@ -24,6 +24,8 @@ from vega_datasets import data as vega_data
 from unitstream.streams import ACTIVE, token_key
 
 if TYPE_CHECKING:
+    import io
+    import logging
     from collections.abc import Iterator
     from email.message import Message
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+# What must never be logged.
+SECRET_TOKEN = "ds_secret-token"
 DYNAMODB_LOCAL = REPOSITORY / ".local" / "dynamodb"
 STARTS_WITHIN_SECONDS = 60
 
@@ -169,6 +173,20 @@ class Stack:
         assert "FunctionError" not in answer
         payload: dict[str, Any] = json.loads(answer["Payload"].read())
         return payload
+
+
+@dataclass
+class Logged:
+    """The function's log, what libraries logged, and what was printed (the metrics)."""
+
+    log: io.StringIO
+    records: list[logging.LogRecord]
+    output: pytest.CaptureFixture[str]
+
+    def everything(self) -> str:
+        return "".join(
+            [self.log.getvalue(), *(f"{vars(record)}" for record in self.records), *self.output.readouterr()]
+        )
 
 
 @dataclass

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from delivery import FAILED, THROTTLED, schedule
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from in_pandas import FREQUENCIES, FUNCTIONS
 from support import point, request_body
 from vega_datasets import data as vega_data
 
@@ -52,15 +53,6 @@ if TYPE_CHECKING:
 NOW = 1_700_000_000_123
 AGG_FUNCS: tuple[AggFunc, ...] = get_args(AggFunc)
 GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
-FREQUENCIES: dict[Granularity, str] = {
-    "hour": "h",
-    "day": "D",
-    "week": "W-SUN",
-    "month": "M",
-    "quarter": "Q-DEC",
-    "year": "Y-DEC",
-}
-IN_PANDAS: dict[AggFunc, str] = {"Sum": "sum", "Average": "mean", "Maximum": "max", "Minimum": "min"}
 YEAR = Timeframe("2010-01-01", "2010-12-31")
 CITIES = {"Seattle": vega_data.seattle_temps, "San Francisco": vega_data.sf_temps}
 
@@ -164,7 +156,7 @@ def test_two_cities_are_what_pandas_computes_from_the_files(
     """Every function, granularity and grouping: the extremes to the last bit, sums and means but for roundings."""
     periods = temperatures["date"].dt.to_period(FREQUENCIES[granularity]).dt.start_time.rename("period")
     grouping = temperatures.groupby([*(temperatures[key] for key in by), periods])["temp"]
-    expected, counts = grouping.agg(IN_PANDAS[agg_func]), grouping.count()
+    expected, counts = grouping.agg(FUNCTIONS[agg_func]), grouping.count()
 
     question = ViewQuestion(Metric("temperature", agg_func), YEAR, granularity, by)
     found = weather.view(question)

@@ -6,19 +6,14 @@ What is saved is another test's business: moto cannot run the statements that sa
 from __future__ import annotations
 
 import base64
-import io
 import json
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
-from moto import mock_aws
-from support import LambdaContext, create_stream, create_table, point, proxy_event, request_body
+from support import SECRET_TOKEN, LambdaContext, point, proxy_event, request_body
 
 import app
-import unitstream_http
 from unitstream.days import Counts
 from unitstream.payload import MAX_BODY_BYTES
 from unitstream.problems import OutOfTime
@@ -27,9 +22,12 @@ from unitstream.store import Effort, MetricsTable, Origin
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from support import Logged
+
+
 RECEIVED_AT = 1_664_582_400_000
 # What must never be logged: tokens, API keys, names, dimensions and values.
-TOKEN = "ds_secret-token"
+TOKEN = SECRET_TOKEN
 API_KEY = "secret-api-key"
 POINTS = [
     point("2022-10-01", 31337.25, "secret-metric", {"secret-key": "secret-dimension"}),
@@ -51,49 +49,24 @@ class Answer:
 class Function:
     """The handler as API Gateway calls it, and all that it logged."""
 
-    log: io.StringIO
-    records: list[logging.LogRecord]
-    output: pytest.CaptureFixture[str]
+    logged: Logged
 
     def __call__(self, body: str | None, context: LambdaContext | None = None, **changes: Any) -> Answer:
         answer = app.lambda_handler(proxy_event(body, RECEIVED_AT, **changes), context or LambdaContext())
         assert answer["isBase64Encoded"] is False
         return Answer(answer["statusCode"], answer["multiValueHeaders"], json.loads(answer["body"]), answer["body"])
 
-    def logged(self) -> str:
-        """Everything: the function's log, what libraries logged, and what was printed (the metrics)."""
-        printed = self.output.readouterr()
-        return "".join([self.log.getvalue(), *(f"{vars(record)}" for record in self.records), *printed])
-
 
 @pytest.fixture(scope="module")
-def _aws() -> Iterator[None]:
-    """Moto's Streams table, with an active and a revoked stream."""
-    with mock_aws(), pytest.MonkeyPatch.context() as environment:
-        environment.setenv("STREAMS_TABLE", "streams")
-        environment.setenv("METRICS_TABLE", "metrics")
-        client = boto3.client("dynamodb")
-        create_table(client, "StreamsTable", "streams")
-        create_stream(client, "streams", TOKEN, "stream-1")
-        create_stream(client, "streams", "ds_revoked", "stream-2", state="revoked")
-        app.tables.cache_clear()
-        yield
-        app.tables.cache_clear()
+def _aws(streams_in_moto: None) -> Iterator[None]:  # noqa: ARG001  # sets the scene
+    app.tables.cache_clear()
+    yield
+    app.tables.cache_clear()
 
 
 @pytest.fixture
-def function(
-    _aws: None,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    capsys: pytest.CaptureFixture[str],
-) -> Function:
-    log = io.StringIO()
-    handler = unitstream_http.logger.registered_handler
-    assert isinstance(handler, logging.StreamHandler)
-    monkeypatch.setattr(handler, "stream", log)
-    caplog.set_level(logging.INFO)
-    return Function(log, caplog.records, capsys)
+def function(_aws: None, logged: Logged) -> Function:
+    return Function(logged)
 
 
 @pytest.fixture
@@ -327,7 +300,7 @@ def test_an_error_of_aws_is_a_500_with_nothing_internal(function: Function, monk
     internal = ("table-that-is-gone", "ResourceNotFound", "DynamoDB", "GetItem", "Traceback", ".py")
     assert not [word for word in internal if word in answer.text]
 
-    entries = [json.loads(line) for line in function.log.getvalue().splitlines()]
+    entries = [json.loads(line) for line in function.logged.log.getvalue().splitlines()]
     (entry,) = [entry for entry in entries if entry["level"] == "ERROR"]
     assert entry["correlation_id"] == request_id
     assert entry["code"] == "ResourceNotFoundException"
@@ -341,7 +314,7 @@ def test_an_error_of_the_code_is_a_500_with_nothing_internal(
     answer = function(BODY)
     assert_problem(answer, 500, "Internal error")
     assert not [secret for secret in [*SECRETS, "ValueError", "could not save"] if secret in answer.text]
-    logged = function.logged()
+    logged = function.logged.everything()
     assert "ValueError" in logged
     assert not [secret for secret in SECRETS if secret in logged]
 
@@ -398,7 +371,7 @@ def test_nothing_that_was_sent_is_logged(
     if outcome is not None:
         saves(monkeypatch, outcome)
     assert function(body).status == status
-    logged = function.logged()
+    logged = function.logged.everything()
     assert not [secret for secret in SECRETS if secret in logged]
 
 
@@ -407,11 +380,11 @@ def test_one_request_leaves_nothing_in_the_log_of_the_next(function: Function, m
     """A warm function does not log an earlier request's stream with a later one."""
     saves(monkeypatch, Counts(created=2))
     assert function(BODY).status == 201
-    assert "stream-1" in function.log.getvalue()
-    before = len(function.log.getvalue())
+    assert "stream-1" in function.logged.log.getvalue()
+    before = len(function.logged.log.getvalue())
     app.tables.cache_clear()
     monkeypatch.delenv("STREAMS_TABLE")
     assert function(BODY).status == 500
-    later = function.log.getvalue()[before:]
+    later = function.logged.log.getvalue()[before:]
     assert "unforeseen" in later
     assert "stream-1" not in later

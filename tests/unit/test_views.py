@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from in_pandas import FREQUENCIES, FUNCTIONS
 
 from unitstream.identity import AggFunc
 from unitstream.periods import Granularity, Timeframe, hour_of, previous_timeframe
@@ -29,15 +30,6 @@ if TYPE_CHECKING:
 
 AGG_FUNCS: tuple[AggFunc, ...] = get_args(AggFunc)
 GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
-FREQUENCIES: dict[Granularity, str] = {
-    "hour": "h",
-    "day": "D",
-    "week": "W-SUN",
-    "month": "M",
-    "quarter": "Q-DEC",
-    "year": "Y-DEC",
-}
-IN_PANDAS: dict[AggFunc, str] = {"Sum": "sum", "Average": "mean", "Maximum": "max", "Minimum": "min"}
 TIMEFRAME = Timeframe("2022-10-01", "2022-10-31")
 ORDERS, COSTS = Metric("orders", "Sum"), Metric("costs", "Sum")
 
@@ -143,7 +135,7 @@ def test_a_view_is_what_pandas_computes(several: list[Point], agg_func: AggFunc,
     hours = pd.to_datetime(frame["day"]) + pd.to_timedelta(frame["hour"], unit="h")
     frame["period"] = hours.dt.to_period(FREQUENCIES[granularity]).dt.start_time
     grouped = frame.groupby(["group", "period"])["value"]
-    expected, counts = grouped.agg(IN_PANDAS[agg_func]), grouped.count()
+    expected, counts = grouped.agg(FUNCTIONS[agg_func]), grouped.count()
     scale = frame["value"].abs().groupby([frame["group"], frame["period"]]).sum()
 
     timeframe = Timeframe("2021-01-01", "2024-12-31")

@@ -9,19 +9,15 @@ import base64
 import csv
 import io
 import json
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import boto3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moto import mock_aws
-from support import LambdaContext, create_stream, create_table, get_event
+from support import SECRET_TOKEN, LambdaContext, get_event
 
-import unitstream_http
 from unitstream.periods import Timeframe
 from unitstream.problems import OutOfTime, TooMuch
 from unitstream.questions import Metric, MetricsQuestion, SeriesQuestion, ViewQuestion, next_cursor
@@ -32,7 +28,10 @@ from views import app
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-TOKEN = "ds_secret-token"
+    from support import Logged
+
+
+TOKEN = SECRET_TOKEN
 # What must never be logged: tokens, API keys, names, dimensions and values.
 SECRETS = [TOKEN, "secret-api-key", "secret-metric", "secret-key", "secret-dimension", "31337"]
 METRICS, VIEWS, UNIT_METRICS, POINTS = ("/api/metrics", "/api/views", "/api/unit-metrics", "/api/points")
@@ -71,9 +70,7 @@ class Answer:
 class Function:
     """The handler as API Gateway calls it, and all that it logged."""
 
-    log: io.StringIO
-    records: list[logging.LogRecord]
-    output: pytest.CaptureFixture[str]
+    logged: Logged
 
     def __call__(
         self, resource: str, token: str | None = TOKEN, context: LambdaContext | None = None, **changes: Any
@@ -84,37 +81,17 @@ class Function:
         assert answer["isBase64Encoded"] is False
         return Answer(answer["statusCode"], answer["multiValueHeaders"], answer["body"])
 
-    def logged(self) -> str:
-        """Everything: the function's log, what libraries logged, and what was printed (the metrics)."""
-        printed = self.output.readouterr()
-        return "".join([self.log.getvalue(), *(f"{vars(record)}" for record in self.records), *printed])
-
 
 @pytest.fixture(scope="module")
-def _aws() -> Iterator[None]:
-    """Moto's Streams table, with an active and a revoked stream."""
-    with mock_aws(), pytest.MonkeyPatch.context() as environment:
-        environment.setenv("STREAMS_TABLE", "streams")
-        environment.setenv("METRICS_TABLE", "metrics")
-        client = boto3.client("dynamodb")
-        create_table(client, "StreamsTable", "streams")
-        create_stream(client, "streams", TOKEN, "stream-1")
-        create_stream(client, "streams", "ds_revoked", "stream-2", state="revoked")
-        app.tables.cache_clear()
-        yield
-        app.tables.cache_clear()
+def _aws(streams_in_moto: None) -> Iterator[None]:  # noqa: ARG001  # sets the scene
+    app.tables.cache_clear()
+    yield
+    app.tables.cache_clear()
 
 
 @pytest.fixture
-def function(
-    _aws: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
-) -> Function:
-    log = io.StringIO()
-    handler = unitstream_http.logger.registered_handler
-    assert isinstance(handler, logging.StreamHandler)
-    monkeypatch.setattr(handler, "stream", log)
-    caplog.set_level(logging.INFO)
-    return Function(log, caplog.records, capsys)
+def function(_aws: None, logged: Logged) -> Function:
+    return Function(logged)
 
 
 def answers(monkeypatch: pytest.MonkeyPatch, method: str, outcome: object) -> list[Any]:
@@ -561,7 +538,7 @@ def test_an_error_of_the_code_is_a_500_with_nothing_internal(
     assert_problem(answer, 500, "Internal error")
     assert answer.body["request_id"] == "99999999-8888-7777-6666-555555555555"
     assert not [secret for secret in [*SECRETS, "ValueError", "could not read"] if secret in answer.text]
-    logged = function.logged()
+    logged = function.logged.everything()
     assert "ValueError" in logged
     assert not [secret for secret in SECRETS if secret in logged]
 
@@ -593,7 +570,7 @@ def test_nothing_that_was_sent_or_read_is_logged(
     """No token, no API key, no name, no dimension and no value is in the log, whatever comes of the request."""
     answers(monkeypatch, "view", outcome)
     assert function(VIEWS, token, parameters=parameters).status == status
-    logged = function.logged()
+    logged = function.logged.everything()
     assert f'"Status{status}"' in logged
     assert not [secret for secret in SECRETS if secret in logged]
 
@@ -602,7 +579,7 @@ def test_a_name_in_the_path_is_not_logged(function: Function, monkeypatch: pytes
     """The log has the route's own text instead."""
     answers(monkeypatch, "series", Page([Series("0a", {"secret-key": "secret-dimension"})], None))
     assert function(SERIES, path="/api/metrics/secret-metric/Sum/series").status == 200
-    logged = function.logged()
+    logged = function.logged.everything()
     assert SERIES in logged
     assert not [secret for secret in SECRETS if secret in logged]
 
@@ -611,7 +588,7 @@ def test_reads_are_counted_apart_from_what_is_ingested(function: Function, monke
     """The dimension `function` keeps them apart; the points are those that went into the answer."""
     answers(monkeypatch, "view", view_of(Row({}, [Cell("2022-10-01", 1.0, 20), Cell("2022-10-02", 1.0, 3)])))
     function(VIEWS, parameters=VIEW)
-    document = json.loads(function.output.readouterr().out.splitlines()[-1])
+    document = json.loads(function.logged.output.readouterr().out.splitlines()[-1])
     (directive,) = document["_aws"]["CloudWatchMetrics"]
     assert "function" in directive["Dimensions"][0]
     assert document["function"] == "views"
