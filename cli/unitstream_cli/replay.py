@@ -135,6 +135,8 @@ def replay(
                 if different:
                     say(different)
         except KeyboardInterrupt:
+            if json:
+                print_json({"events": results, "total": total, "failed": failed})
             raise Interrupted(f"stopped after {done} of {total} events.", "Replaying all of them is safe.") from None
     if json:
         print_json({"events": results, "total": total, "failed": failed})

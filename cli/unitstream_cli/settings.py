@@ -112,8 +112,7 @@ def service(url: str | None, api_key_file: Path | None, token_file: Path | None)
             "\n".join(["Give", *hints, f"or run in a directory whose {STACK_ENV} has them: `make run` writes it."]),
             exit_code=ExitCode.USAGE,
         )
-    parts = urlsplit(address)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if not _is_address(address):
         raise CommandFailed(f"{address!r} is no address: it begins with https:// or http://.", exit_code=ExitCode.USAGE)
     return Service(address, api_key, token)
 
@@ -170,6 +169,14 @@ def _stack_env() -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as exc:
         raise BadInput(f"cannot read {STACK_ENV}.") from exc
     return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _is_loopback(endpoint: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sys
 import time
@@ -69,10 +70,7 @@ def create(
     with _registry(stack) as registry:
         stream_id, token = registry.create(name)
     say(f"Created the stream {name!r} ({stream_id}). Its token is shown this once:")
-    if json:
-        print_json({"name": name, "stream_id": stream_id, "token": token})
-    else:
-        typer.echo(token)
+    hand_over(name, {"name": name, "stream_id": stream_id, "token": token}, json=json)
 
 
 @app.command("list", epilog="Example: unitstream streams list --json")
@@ -146,12 +144,9 @@ def rotate(
     if not rotation.was_revoked and grace < REMEMBERED_SECONDS:
         say(f"Functions that are warm may accept one for up to {REMEMBERED_SECONDS} s from now.")
     say(f"The new token of {name!r} ({rotation.stream_id}) is shown this once:")
-    if json:
-        until = None if rotation.older_until is None else _iso(rotation.older_until)
-        document = {"name": name, "stream_id": rotation.stream_id, "token": rotation.token}
-        print_json(document | {"older_tokens_expire_at": until})
-    else:
-        typer.echo(rotation.token)
+    until = None if rotation.older_until is None else _iso(rotation.older_until)
+    document = {"name": name, "stream_id": rotation.stream_id, "token": rotation.token}
+    hand_over(name, document | {"older_tokens_expire_at": until}, json=json)
 
 
 @app.command(epilog="Example: unitstream streams revoke shop-orders --yes")
@@ -190,6 +185,23 @@ def _registry(stack: str | None) -> Iterator[Registry]:
     with aws.foreseen_errors():
         deployed = aws.find_stack(found)
         yield registry.Registry(deployed.client("dynamodb"), deployed.output("StreamsTableName"))
+
+
+def hand_over(name: str, document: dict[str, Any], *, json: bool) -> None:
+    """Print a new token, alone or in its `document`. It is nowhere else, so it must not get lost without a word."""
+    try:
+        if json:
+            print_json(document)
+        else:
+            typer.echo(document["token"])
+        sys.stdout.flush()
+    except OSError as exc:
+        # What is left to write would fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise CommandFailed(
+            f"the new token of {name!r} could not be written to stdout ({exc.strerror}), and is lost.",
+            "Where stdout can be written to, `unitstream streams rotate` gives the stream another one.",
+        ) from exc
 
 
 def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -92,7 +92,9 @@ def test_an_address_may_be_pasted_as_it_is_known(text: str, monkeypatch: pytest.
     assert settings.service(text, None, None).url == "https://metrics.example.com/v1"
 
 
-@pytest.mark.parametrize("text", ["metrics.example.com", "ftp://metrics.example.com", "https://"])
+@pytest.mark.parametrize(
+    "text", ["metrics.example.com", "ftp://metrics.example.com", "https://", "http://127.0.0.1:99999", "http://[::1"]
+)
 def test_what_is_no_address_is_a_usage_error(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEY", "key")
     monkeypatch.setenv("DATA_STREAM_TOKEN", "ds_token")

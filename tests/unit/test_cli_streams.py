@@ -1,15 +1,19 @@
-"""What `unitstream streams` takes for a duration and for a name."""
+"""What `unitstream streams` takes for a duration and for a name, and how it hands over a token."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 import typer
 
 import unitstream.streams
 import unitstream_cli.streams
-from unitstream_cli.errors import BadInput
+from unitstream_cli.errors import BadInput, CommandFailed
 from unitstream_cli.registry import check_name, new_token
-from unitstream_cli.streams import duration
+from unitstream_cli.streams import duration, hand_over
+
+FULL = Path("/dev/full")
 
 
 @pytest.mark.parametrize(
@@ -48,3 +52,18 @@ def test_a_token_is_32_random_bytes_as_text() -> None:
 def test_it_says_rightly_how_long_a_function_remembers_a_token() -> None:
     """The number stands twice, because importing the function's takes long."""
     assert unitstream_cli.streams.REMEMBERED_SECONDS == unitstream.streams.REMEMBERED_SECONDS
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no device that is always full")
+@pytest.mark.parametrize("json", [False, True])
+def test_a_token_that_cannot_be_written_is_not_lost_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, *, json: bool
+) -> None:
+    """It is nowhere else: who asked for it has to rotate once more."""
+    with FULL.open("w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        with pytest.raises(CommandFailed, match="could not be written to stdout") as failed:
+            hand_over("orders", {"name": "orders", "token": "ds_secret"}, json=json)
+    assert failed.value.hint
+    assert "rotate" in failed.value.hint
+    assert "ds_secret" not in failed.value.message
