@@ -70,6 +70,7 @@ class Service:
     url: str = ""
     points: Points = field(default_factory=dict)
     requests: list[bytes] = field(default_factory=list)
+    tokens: set[str] = field(default_factory=lambda: {TOKEN})
     before: Callable[[int], Fault | None] = lambda _: None
     most_at_once: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -173,6 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
                 service.at_once -= 1
 
     def _answer(self, fault: Fault | None, body: bytes) -> None:
+        service = self.server.service
         path, _, query = self.path.partition("?")
         if fault and not fault.saves:
             self._say(fault.status, fault.body, fault.retry_after)
@@ -180,18 +182,18 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(403, {"message": "Forbidden"})
         elif path != PATH:
             self._say(404, {"type": "urn:unitstream:problem:route-not-found", "title": "No such route"})
-        elif json.loads(body)["data_stream_token"] != TOKEN:
+        elif json.loads(body)["data_stream_token"] not in service.tokens:
             self._say(404, NO_STREAM)
         else:
             # As Lambda gets it: quoted in an event.
             assert len(json.dumps(body.decode())) < MAX_BODY_BYTES
-            status, document = self.server.service.answer(body, dry_run=query == "dry_run=true")
+            status, document = service.answer(body, dry_run=query == "dry_run=true")
             if fault:
                 self._say(fault.status, fault.body, fault.retry_after)
             else:
                 self._say(status, document)
-                with self.server.service.lock:
-                    self.server.service.successes += status == 201
+                with service.lock:
+                    service.successes += status == 201
 
     def _say(self, status: int, body: Mapping[str, Any], retry_after: str | None = None) -> None:
         if not status:

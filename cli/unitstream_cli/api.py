@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
@@ -16,7 +19,7 @@ from urllib.parse import urlencode, urlsplit
 
 import urllib3
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_before_delay
-from urllib3.exceptions import HTTPError, InvalidHeader, SSLError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
 
 from unitstream.days import Counts
 from unitstream_cli.errors import CommandFailed, Interrupted, Rejected, Unreachable
@@ -43,6 +46,10 @@ class Refused(CommandFailed):
     def __init__(self, message: str, errors: list[dict[str, Any]]) -> None:
         super().__init__(message)
         self.errors = errors
+
+
+class NotTheApi(Unreachable):
+    """Something else answers at the address."""
 
 
 @dataclass
@@ -134,13 +141,15 @@ class Api:
             before_sleep=self._before_sleep,
             reraise=True,
         )
+        started = time.monotonic()
         try:
             return again(self._attempt, method, self._path + path, self._headers | dict(headers), body, exchange)
         except _TryAgain as exc:
             why = (
                 f"and asks to wait for {exc.pause:,.0f} s, which is more than --give-up-after {self._give_up_after:g}"
                 if exc.pause and exc.pause >= self._give_up_after
-                else f"given up after {self._give_up_after:g} s with {exchange.attempts} attempts (--give-up-after)"
+                else f"given up after {time.monotonic() - started:.1f} s and {exchange.attempts} "
+                f"attempt{'' if exchange.attempts == 1 else 's'} (--give-up-after {self._give_up_after:g})"
             )
             raise Unreachable(f"{exc}, {why}.", f"The address is {self._service.url}.") from exc
 
@@ -152,6 +161,8 @@ class Api:
             answer = self._pool.request(method, path, headers=headers, body=body, redirect=False)
         except SSLError as exc:
             raise Unreachable(f"no secure connection to {self._service.url}: {exc}.") from exc
+        except (NewConnectionError, ConnectTimeoutError) as exc:
+            raise _TryAgain(f"there was no connection ({_plain(exc)})") from exc
         except HTTPError as exc:
             exchange.in_doubt = True
             raise _TryAgain(f"there was no answer ({_plain(exc)})") from exc
@@ -183,13 +194,16 @@ def _pause(state: RetryCallState) -> float:
 
 def _retry_after(answer: urllib3.BaseHTTPResponse) -> float | None:
     """Return the seconds that the service asks to wait for; it may say so as a number or as a date."""
-    written = answer.headers.get("Retry-After")
-    if written is None:
-        return None
+    written = answer.headers.get("Retry-After", "").strip()
+    # Not urllib3's parser: to that everything above six hours is six hours.
+    if written.isdecimal():
+        return float(written)
     try:
-        return urllib3.Retry().parse_retry_after(written)
-    except InvalidHeader:
+        moment = parsedate_to_datetime(written)
+    except ValueError:
         return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
 def _problem(answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
@@ -221,8 +235,8 @@ def _failure(service: Service, answer: urllib3.BaseHTTPResponse, problem: dict[s
     return _not_the_api(service, answer)
 
 
-def _not_the_api(service: Service, answer: urllib3.BaseHTTPResponse) -> Unreachable:
-    return Unreachable(
+def _not_the_api(service: Service, answer: urllib3.BaseHTTPResponse) -> NotTheApi:
+    return NotTheApi(
         f"what answers at {service.url} is not the API: it says {answer.status}, and not what the API says then.",
         "--url is the address up to and including the stage: what comes before /api/.",
     )

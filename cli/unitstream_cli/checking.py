@@ -13,8 +13,8 @@ from pydantic_core import PydanticCustomError
 from unitstream.payload import parse_value
 from unitstream_cli.console import say
 from unitstream_cli.errors import BadInput
-from unitstream_cli.mapping import Columns
-from unitstream_cli.rows import Dialect, Fault, Source, size_of
+from unitstream_cli.mapping import Columns, Series
+from unitstream_cli.rows import Dialect, Fault, Row, Source, printable, read_as_one, size_of
 from unitstream_cli.spool import Combine, Place, Spool
 
 if TYPE_CHECKING:
@@ -23,19 +23,23 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, TaskID
 
-    from unitstream_cli.rows import Row
-
 _SHOWN_FAULTS = 20
 # Between two looks at the progress of reading.
 _ROWS_A_LOOK = 2_000
+# A row that is wrong and takes more is most likely many rows, between two quotation marks too much.
+_MOST_LINES_LEFT_OUT = 100
 
 
 @dataclass
 class Faults:
-    """What is wrong with the rows: the first are shown, all are written to a file if there is one."""
+    """What is wrong: the first is shown, all is written to a file if there is one.
+
+    `rows` are wrong by themselves; `repeated` points are named by several rows, and these do not add up to one.
+    """
 
     file: TextIO | None = None
     rows: int = 0
+    repeated: int = 0
     count: int = 0
 
     @classmethod
@@ -52,15 +56,24 @@ class Faults:
             csv.writer(file).writerow(("file", "line", "column", "reason"))
             yield cls(file)
 
-    def add(self, file: str, faults: list[Fault]) -> None:
+    def add_row(self, file: str, faults: list[Fault]) -> None:
         """Add what is wrong with one row."""
         self.rows += 1
-        for line, column, reason in faults:
-            self.count += 1
-            if self.file:
-                csv.writer(self.file).writerow((file, line, column, reason))
-            if self.count <= _SHOWN_FAULTS:
-                say(printable(f"{file}:{line}: {column + ': ' if column else ''}{reason}"))
+        for fault in faults:
+            self._add(file, fault)
+
+    def add_repeated(self, file: str, fault: Fault) -> None:
+        """Add what is wrong with several rows for one point."""
+        self.repeated += 1
+        self._add(file, fault)
+
+    def _add(self, file: str, fault: Fault) -> None:
+        line, column, reason = fault
+        self.count += 1
+        if self.file:
+            csv.writer(self.file).writerow((file, line, column, reason))
+        if self.count <= _SHOWN_FAULTS:
+            say(printable(f"{file}:{line}: {column + ': ' if column else ''}{reason}"))
 
 
 @dataclass
@@ -74,7 +87,12 @@ class Reading:
     spool: Spool
     _content: Any
     rows: int = 0
+    points: int = 0
     sources: list[Source] = field(default_factory=list)
+    # The files that have several rows on a line.
+    _crowded: set[int] = field(default_factory=set)
+    # Whether it was said that names have line ends.
+    _told: bool = False
 
     def __post_init__(self) -> None:
         self.sources = [Source(path, self._content) for path in self.paths]
@@ -85,8 +103,13 @@ class Reading:
         digest: str = self._content.hexdigest()
         return digest
 
-    def check(self, faults: Faults, combine: Combine | None, progress: Progress, *, skip_invalid: bool) -> int:
-        """Fill the spool, and return how many points there are to send.
+    def where(self, place: Place) -> str:
+        """Return where a row stands, as a person is told."""
+        row = f" (row {place.row:,})" if place.file in self._crowded else ""
+        return f"{self.sources[place.file].name}:{place.line}{row}"
+
+    def check(self, faults: Faults, combine: Combine | None, progress: Progress, *, skip_invalid: bool) -> None:
+        """Fill the spool. `points` are how many there are to send then.
 
         Raises `BadInput` when something is wrong that is not to be skipped.
         """
@@ -101,24 +124,15 @@ class Reading:
                     raise BadInput(f"{message}; nothing was sent.")
                 say(f"{message}.")
         self._look(progress, task)
-        points = self.spool.sort()
-        if faults.rows and not skip_invalid:
-            self._look_for_repeated(faults, combine)
-            raise self._invalid(faults, "Mend them, or leave them out with --skip-invalid.")
-        invalid_rows = faults.rows
-        repeated = self._look_for_repeated(faults, combine)
-        if repeated and combine is None:
-            raise self._invalid(
-                faults, "--combine sum|average|maximum|minimum|last says what to make of rows for the same hour."
-            )
-        if repeated:
-            raise self._invalid(faults, "What --combine makes of these rows cannot be saved.")
-        if invalid_rows:
-            say(f"{counted(invalid_rows, 'row')} of {self.rows:,} left out.")
-        if not points:
+        self.points = self.spool.sort()
+        self._look_for_repeated(faults, combine)
+        if faults.repeated or (faults.rows and not skip_invalid):
+            raise self._invalid(faults, combine, skip_invalid=skip_invalid)
+        if faults.rows:
+            say(f"{counted(faults.rows, 'row')} of {self.rows:,} left out.")
+        if not self.points:
             raise BadInput("no point is left; nothing was sent.")
         progress.remove_task(task)
-        return points
 
     def _read(self, number: int, source: Source, faults: Faults, look: Callable[[], None]) -> None:
         def check_agg_func(named: object) -> None:
@@ -126,33 +140,45 @@ class Reading:
                 raise BadInput(f"{source.name} says metric_agg_func {named!r}, and --agg-func says {self.agg_func}.")
 
         rows = source.rows(self.dialect, lambda header: self.columns.check_header(source.name, header), check_agg_func)
+        before = self.rows
+        line = 0
         for row in rows:
             self.rows += 1
             if self.rows % _ROWS_A_LOOK == 0:
                 look()
-            wrong = self._add(number, row)
+            if row.line == line:
+                self._crowded.add(number)
+            line = row.line
+            wrong = self._add(Place(number, line, self.rows - before), row)
             if wrong:
-                faults.add(source.name, wrong)
+                faults.add_row(source.name, wrong)
 
-    def _add(self, number: int, row: Row | Fault) -> list[Fault]:
-        if isinstance(row, Fault):
-            return [row]
-        points, wrong = self.columns.points(row)
+    def _add(self, place: Place, row: Row | Fault) -> list[Fault]:
+        points, wrong = self.columns.points(row) if isinstance(row, Row) else ([], [row])
         if not wrong:
-            self.spool.add(Place(number, row.line), points)
-        return wrong
+            self.spool.add(place, points)
+        more = f"row {place.row:,}" if place.file in self._crowded else ""
+        if isinstance(row, Row) and row.lines > 1:
+            if wrong and row.lines > _MOST_LINES_LEFT_OUT:
+                told = printable(f"and {wrong[0].column or 'it'} {wrong[0].reason}")
+                raise read_as_one(self.where(place), row.line, row.line + row.lines - 1, told)
+            more = f"lines {row.line:,} to {row.line + row.lines - 1:,} are one row, by their quotation marks"
+            if not self._told and any(len(name.splitlines()) > 1 for point in points for name in _names(point.series)):
+                self._told = True
+                say(f"{self.where(place)}: {more}, and a name or a dimension has line ends. Is that meant so?")
+        return [fault._replace(reason=f"{fault.reason} ({more})") for fault in wrong] if more else wrong
 
     def _look(self, progress: Progress, task: TaskID) -> None:
         read = sum(source.bytes_read for source in self.sources)
         progress.update(task, completed=read, speed=f"{self.rows:,} rows")
 
-    def _look_for_repeated(self, faults: Faults, combine: Combine | None) -> int:
+    def _look_for_repeated(self, faults: Faults, combine: Combine | None) -> None:
         """Report every hour of a record that several rows are for, or whose combined value cannot be saved."""
-        found = 0
         for series, timestamp, (first, second), rows, combined in self.spool.repeated(combine):
-            where = f"{self.sources[first.file].name}:{first.line}"
-            what = ", ".join([series.metric_name, *(f"{key}={value}" for key, value in series.dimensions)])
-            reason = f"is for the same record and hour as {where}: {what} at {timestamp}"
+            what = ", ".join(_names(series))
+            reason = f"is for the same record and hour as {self.where(first)}: {what} at {timestamp}"
+            if second.file in self._crowded:
+                reason = f"row {second.row:,} {reason}"
             if rows > 2:
                 reason += f", and so are {rows - 2:,} more"
             if combined is not None:
@@ -162,27 +188,34 @@ class Reading:
                     reason += f"; combined, the value {exc.message()}"
                 else:
                     continue
-            found += 1
-            faults.add(self.sources[second.file].name, [Fault(second.line, "", reason)])
-        return found
+            faults.add_repeated(self.sources[second.file].name, Fault(second.line, "", reason))
 
-    def _invalid(self, faults: Faults, hint: str) -> BadInput:
+    def _invalid(self, faults: Faults, combine: Combine | None, *, skip_invalid: bool) -> BadInput:
+        wrong, hints = [], []
+        if faults.rows and not skip_invalid:
+            wrong.append(f"{counted(faults.rows, 'row')} of {self.rows:,} {'is' if faults.rows == 1 else 'are'} wrong")
+            hints.append("Mend what is wrong, or leave it out with --skip-invalid.")
+        if faults.repeated:
+            points = counted(faults.repeated, "point")
+            if combine is None:
+                wrong.append(f"{points} {'is' if faults.repeated == 1 else 'are'} named by more than one row")
+                hints.append("--combine sum|average|maximum|minimum|last says what to make of rows for the same hour.")
+            else:
+                wrong.append(f"what --combine makes of the rows for {points} cannot be saved")
         more = faults.count - _SHOWN_FAULTS
         listed = "" if more <= 0 else f"; the first {_SHOWN_FAULTS} are listed"
         listed += (
             f", all are in {faults.file.name}" if faults.file else ", --errors PATH writes all" if more > 0 else ""
         )
         return BadInput(
-            f"{counted(faults.rows, 'row')} of {self.rows:,} {'is' if faults.rows == 1 else 'are'} wrong{listed}. "
-            "Nothing was sent.",
-            hint,
+            f"{', and '.join(wrong)}{listed}. Nothing was sent.",
+            "\n".join(hints) or None,
         )
+
+
+def _names(series: Series) -> list[str]:
+    return [series.metric_name, *(f"{key}={value}" for key, value in series.dimensions)]
 
 
 def counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
-def printable(text: str) -> str:
-    """A file may hold what would move the cursor."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

@@ -15,7 +15,7 @@ from unitstream.payload import field_errors, parse_value, points_validator
 from unitstream.problems import near_miss
 from unitstream.timestamps import floor_hour, parse_hour
 from unitstream_cli.errors import BadInput
-from unitstream_cli.rows import Fault
+from unitstream_cli.rows import Fault, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 # Epoch seconds and milliseconds as text. Not those that could as well be yyyyMMdd, yyyyMMddHH or yyyyMMddHHmm: read as
 # an epoch these are other dates, some of which are on the hour.
 _EPOCH_TEXT = re.compile(r"(?:[0-9]{9}|1[0-8][0-9]{8}|[0-9]{13})(?:\.0*)?")
-_DECIMAL_COMMA = re.compile(r"[+-]?[0-9.\s]*,[0-9]+")
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+(?:[eE][+-]?[0-9]+)?")
+# 1,234 is among them: read with a decimal comma it would silently be a thousandth, if it is not meant so.
+_THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(?:(?:,[0-9]{3})+(?:\.[0-9]*)?|(?:[.'\u2019\s][0-9]{3})+(?P<comma>,[0-9]*)?)")
 _HOURS_A_DAY = 24
 _TIMESTAMP_HINTS = {
     "timestamp_not_hourly": "; --floor hour takes the hour that it lies in",
@@ -103,7 +105,9 @@ class Columns:
 
     def check_header(self, file: str, header: list[str]) -> None:
         """Raise `BadInput` unless a CSV file with these columns can be understood."""
-        repeated = sorted({name for name in header if header.count(name) > 1 and name not in self.ignored})
+        # Spreadsheets leave columns without a name or a value behind; what has a value in them is a row's fault.
+        counted = [name for name in header if name not in self.ignored and (name or name in self._taken)]
+        repeated = sorted({name for name in counted if counted.count(name) > 1})
         if repeated:
             raise BadInput(f"{file}: the header names {_list(repeated)} more than once.")
         missing = [name for name in [*self.required, *(one.column for one in self.dimensions)] if name not in header]
@@ -111,28 +115,47 @@ class Columns:
             raise BadInput(
                 f"{file}: {_missing(missing, header)}", "Options such as --timestamp COLUMN say which column is what."
             )
+        unknown = [name for name in self.ignored if name and name not in header]
+        if unknown:
+            raise BadInput(f"{file}: {_missing(unknown, header)}", "--ignore names a column that is not there.")
         if self.metric is not None and Columns.metric_name in header:
             self._check_metric_column(file)
-        if "" in header and "" not in self.ignored and (self.wide or not self.dimensions):
-            raise BadInput(
-                f"{file}: column {header.index('') + 1} has no name.",
-                "Leave it out with --ignore '', or name the dimensions with --dimension COLUMN.",
-            )
 
     def _check_metric_column(self, file: str) -> None:
-        """A file that names its metrics, pushed as one metric, would mix them up."""
-        name = Columns.metric_name
-        if name not in self.ignored and (not self.dimensions or name in {one.column for one in self.dimensions}):
+        if self._mixes_metrics:
+            name = Columns.metric_name
             raise BadInput(
                 f"{file}: --metric is given, and there is a column {name} as well.",
                 f"Leave out --metric, or leave out the column with --ignore {name}.",
             )
+
+    @cached_property
+    def _mixes_metrics(self) -> bool:
+        """Whether rows that name their metrics would be pushed as one metric, with the names as a dimension."""
+        name = Columns.metric_name
+        return (
+            self.metric is not None
+            and name not in self.ignored
+            and (not self.dimensions or name in {one.column for one in self.dimensions})
+        )
+
+    @cached_property
+    def _reads_unnamed(self) -> bool:
+        """Whether a column without a name would be a metric or a dimension."""
+        return "" not in self._taken and (self.wide or not self.dimensions)
 
     def points(self, row: Row) -> tuple[list[Point], list[Fault]]:
         """Return the points of `row`, and what is wrong with it: its points are valid only if nothing is."""
         fields = row.fields
         missing = [name for name in self.required if name not in fields]
         faults = [Fault(row.line, name, _missing_field(name, fields)) for name in missing]
+        if "" in fields and self._reads_unnamed:
+            fields = {name: value for name, value in fields.items() if name}
+            row = row._replace(fields=fields)
+            faults.append(Fault(row.line, "", "has a value in a column without a name; --ignore '' leaves it out"))
+        if self._mixes_metrics and Columns.metric_name in fields:
+            reason = f"names the metric, and so does --metric; --ignore {Columns.metric_name} leaves it out"
+            faults.append(Fault(row.line, Columns.metric_name, reason))
         hour = 0
         if self.timestamp in fields:
             try:
@@ -170,7 +193,12 @@ class Columns:
         return parse_value(value)
 
     def _value_hint(self, value: Any) -> str:
-        comma = self.decimal is Decimal.POINT and isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value.strip())
+        if not isinstance(value, str):
+            return ""
+        if thousands := _THOUSANDS.fullmatch(value.strip()):
+            add = " and add --decimal ," if thousands["comma"] and self.decimal is Decimal.POINT else ""
+            return f"; remove the thousands separators{add}"
+        comma = self.decimal is Decimal.POINT and _DECIMAL_COMMA.fullmatch(value.strip())
         return "; if that is a decimal comma, add --decimal ," if comma else ""
 
     def _metrics(self, fields: dict[str, Any], faults: list[Fault], line: int) -> list[tuple[str, str]]:
@@ -257,7 +285,7 @@ def _reformatted(text: str, form: str) -> str:
 
 def _missing(missing: Sequence[str], header: Sequence[str]) -> str:
     similar = {name: near_miss(name, [known for known in header if known], cutoff=0.7) for name in missing}
-    hint = "".join(f" Did you mean {found} for {name}?" for name, found in similar.items() if found)
+    hint = "".join(f" Did you mean {printable(found)} for {name}?" for name, found in similar.items() if found)
     what = f"there is no column {missing[0]}" if len(missing) == 1 else f"there are no columns {_list(missing)}"
     return f"{what}; the columns are {_list(header)}.{hint}"
 
@@ -268,7 +296,7 @@ def _missing_field(name: str, fields: dict[str, Any]) -> str:
 
 
 def _list(names: Sequence[str]) -> str:
-    shown = [name or "(no name)" for name in names[:20]]
+    shown = [printable(name) or "(no name)" for name in names[:20]]
     return ", ".join(shown) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 

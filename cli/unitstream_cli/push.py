@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import signal
 import sys
 import time
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from threading import Event
@@ -18,12 +20,12 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
-from unitstream_cli.api import GIVE_UP_AFTER_SECONDS, Api, Refused
-from unitstream_cli.checking import Faults, Reading, counted, printable
+from unitstream_cli.api import GIVE_UP_AFTER_SECONDS, Api, NotTheApi, Refused
+from unitstream_cli.checking import Faults, Reading, counted
 from unitstream_cli.console import err, print_json, say
-from unitstream_cli.errors import CommandFailed, ExitCode, Interrupted
+from unitstream_cli.errors import CommandFailed, ExitCode, Interrupted, Unreachable
 from unitstream_cli.mapping import Columns, Decimal, Dimension, Floor
-from unitstream_cli.rows import STDIN, Dialect, Format, check_encoding
+from unitstream_cli.rows import STDIN, Dialect, Format, check_encoding, printable
 from unitstream_cli.sending import Journal, Outcome, Sender
 from unitstream_cli.settings import ApiKeyFileOption, JsonOption, TokenFileOption, UrlOption, service
 from unitstream_cli.spool import Combine, Spool
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 _SHOWN_ERRORS = 20
 # Digests are of what the batches would be: another version may cut them in another way.
 _JOURNAL_VERSION = 1
+# The first moment of a year, so that a form may leave out what has not begun.
+_KNOWN = datetime(2022, 1, 1, tzinfo=UTC)
 
 
 class AggFunc(StrEnum):
@@ -213,61 +217,64 @@ def push(  # one for each option
     Single events, counted by the hour: `unitstream push payments.ndjson --agg-func Sum --metric revenue --value amount
     --floor hour --combine sum --dimension country`
     """
-    columns = Columns(
-        timestamp,
-        metric_name,
-        value,
-        metric,
-        wide,
-        _dimensions(dimension or []),
-        tuple(ignore or []),
-        floor,
-        timestamp_format,
-        decimal,
-    )
-    if wide and metric is not None:
-        raise _usage("--metric names the one metric there is, and --wide says that there is one in each column.")
-    check_encoding(encoding)
-    dialect = Dialect(file_format, encoding, _delimiter(delimiter))
-    paths = _paths(files or [], api_key_file, token_file, errors)
-    to = service(url, api_key_file, token_file)
-    with _signals() as signals, contextlib.closing(Spool()) as spool, _progress() as progress:
-        options = f"{_JOURNAL_VERSION} {agg_func.value} {columns!r} {dialect!r} {combine} {skip_invalid}"
-        reading = Reading(paths, columns, dialect, agg_func.value, spool, hashlib.sha256(options.encode()))
-        with Faults.open(errors) as faults:
-            points = reading.check(faults, combine, progress, skip_invalid=skip_invalid)
-        task = progress.add_task("Asking" if dry_run else "Sending", total=points, notice="", speed="")
-        started = time.monotonic()
-        api = Api(
-            to,
-            stop=signals.sending(),
-            give_up_after=give_up_after,
-            connections=parallel,
-            notice=lambda reason: progress.update(task, notice=reason),
+    summary = _Summary(dry_run=dry_run)
+    with _as_document(summary) if as_json else contextlib.nullcontext():
+        columns = Columns(
+            timestamp,
+            metric_name,
+            value,
+            metric,
+            wide,
+            _dimensions(dimension or []),
+            tuple(ignore or []),
+            floor,
+            timestamp_format,
+            decimal,
         )
-        with contextlib.closing(api):
-            journal, confirmed = _journal(to, reading.digest, resume=resume, dry_run=dry_run)
-            outcome = Sender(api, to.token, agg_func.value, parallel=parallel, dry_run=dry_run).send(
-                spool.batches(combine),
-                confirmed=confirmed,
-                journal=journal,
-                progress=lambda so_far: _show_sending(progress, task, so_far, time.monotonic() - started),
+        if wide and metric is not None:
+            raise _usage("--metric names the one metric there is, and --wide says that there is one in each column.")
+        if timestamp_format is not None:
+            _check_timestamp_format(timestamp_format)
+        check_encoding(encoding)
+        dialect = Dialect(file_format, encoding, _delimiter(delimiter))
+        paths = _paths(files or [], api_key_file, token_file, errors)
+        to = service(url, api_key_file, token_file)
+        with _signals() as signals, contextlib.closing(Spool()) as spool, _progress() as progress:
+            options = f"{_JOURNAL_VERSION} {agg_func.value} {columns!r} {dialect!r} {combine} {skip_invalid}"
+            reading = Reading(paths, columns, dialect, agg_func.value, spool, hashlib.sha256(options.encode()))
+            summary.reading = reading
+            with Faults.open(errors) as summary.faults:
+                reading.check(summary.faults, combine, progress, skip_invalid=skip_invalid)
+            task = progress.add_task("Asking" if dry_run else "Sending", total=reading.points, notice="", speed="")
+            started = time.monotonic()
+            api = Api(
+                to,
+                stop=signals.sending(),
+                give_up_after=give_up_after,
+                connections=parallel,
+                notice=lambda reason: progress.update(task, notice=reason),
             )
-        if outcome.failure is None and outcome.sent + outcome.skipped < points:
-            outcome.failure = Interrupted("interrupted.")
-        if journal:
-            journal.close(complete=outcome.failure is None)
-        seconds = time.monotonic() - started
-        failure = outcome.failure
-        if isinstance(failure, Refused) and outcome.refused:
-            failure = _with_places(failure, outcome, reading, spool)
-    summary = _Summary(reading.rows, faults.rows, points, outcome, seconds, dry_run=dry_run)
-    if as_json:
-        print_json(summary.document())
-    else:
-        typer.echo(summary.text([source.name for source in reading.sources]))
-    if failure:
-        raise failure
+            with contextlib.closing(api):
+                journal, confirmed = _journal(to, reading.digest, resume=resume, dry_run=dry_run)
+                outcome = Sender(api, to.token, agg_func.value, parallel=parallel, dry_run=dry_run).send(
+                    spool.batches(combine),
+                    confirmed=confirmed,
+                    journal=journal,
+                    progress=lambda so_far: _show_sending(progress, task, so_far, time.monotonic() - started),
+                )
+            summary.outcome = outcome
+            if outcome.failure is None and outcome.sent + outcome.skipped < reading.points:
+                outcome.failure = Interrupted("interrupted.")
+            if journal:
+                journal.close(complete=outcome.failure is None)
+            summary.seconds = time.monotonic() - started
+            failure = outcome.failure
+            if isinstance(failure, Refused) and outcome.refused:
+                failure = _with_places(failure, outcome, reading, spool)
+        if not as_json:
+            typer.echo(summary.text([source.name for source in reading.sources]))
+        if failure:
+            raise failure
 
 
 # --- options ----------------------------------------------------------------------------------------------------------
@@ -293,6 +300,24 @@ def _delimiter(written: str | None) -> str | None:
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
         raise _usage("--delimiter is one character, or tab.")
     return delimiter
+
+
+def _check_timestamp_format(form: str) -> None:
+    """Refuse a form by which no timestamp could be read, or which would be read as another moment."""
+    if "%Z" in form.replace("%%", ""):
+        # strptime reads such a name and then ignores it.
+        raise _usage(
+            "--timestamp-format has %Z, but the names of time zones are ambiguous. Use offsets (%z), or convert the "
+            "timestamps to UTC."
+        )
+    try:
+        read = datetime.strptime(_KNOWN.strftime(form), form)  # noqa: DTZ007  # the form says if there is an offset
+    except re.error as exc:
+        raise _usage(f"--timestamp-format {form} has a letter twice.") from exc
+    except ValueError as exc:
+        raise _usage(f"--timestamp-format {form} is not a form of strptime: {exc}.") from exc
+    if read.date() != _KNOWN.date():
+        raise _usage(f"--timestamp-format {form} does not say the date.")
 
 
 def _paths(files: list[Path], api_key_file: Path | None, token_file: Path | None, errors: Path | None) -> list[Path]:
@@ -354,16 +379,20 @@ def _journal(to: Service, content: str, *, resume: bool, dry_run: bool) -> tuple
         return None, set()
     try:
         earlier = journal.confirmed()
-        confirmed = earlier if resume else set()
-        journal.start(confirmed)
+        # The earlier push stays one that can be resumed, should this one be interrupted in its turn.
+        journal.start(earlier)
     except OSError as exc:
+        # Nor may an older one be left.
+        journal.close(complete=True)
         say(f"No journal is kept, so this push could not be resumed: {exc.strerror}.")
         return None, set()
     if resume and not earlier:
-        say("There is nothing to resume: the last push from here was complete, or of something else. All is sent.")
+        say(
+            "There is nothing to resume: the last push from here to this API was complete, or another one. All is sent."
+        )
     elif earlier and not resume:
-        say("An earlier push of the same was interrupted. --resume would skip what it saved.")
-    return journal, confirmed
+        say("An earlier push of the same was interrupted. This one sends all again; --resume skips what is saved.")
+    return journal, earlier if resume else set()
 
 
 def _with_places(failure: Refused, outcome: Outcome, reading: Reading, spool: Spool) -> CommandFailed:
@@ -374,19 +403,28 @@ def _with_places(failure: Refused, outcome: Outcome, reading: Reading, spool: Sp
         where = ""
         if outcome.refused and data == "data" and index.isdecimal() and int(index) < outcome.refused.points:
             places = spool.places(outcome.refused, int(index))
-            where = ", ".join(f"{reading.sources[place.file].name}:{place.line}" for place in places) + ": "
+            where = ", ".join(map(reading.where, places)) + ": "
         listed.append(printable(f"{where}{error.get('detail', error.get('code', ''))}"))
     return Refused("\n".join([failure.message, *listed]), failure.errors)
 
 
 @dataclass
 class _Summary:
-    rows: int
-    invalid_rows: int
-    points: int
-    outcome: Outcome
-    seconds: float
-    dry_run: bool = field(kw_only=True)
+    """What there is to say of a push, however far it got."""
+
+    dry_run: bool
+    reading: Reading | None = None
+    faults: Faults = field(default_factory=Faults)
+    outcome: Outcome = field(default_factory=Outcome)
+    seconds: float = 0.0
+
+    @property
+    def rows(self) -> int:
+        return self.reading.rows if self.reading else 0
+
+    @property
+    def points(self) -> int:
+        return self.reading.points if self.reading else 0
 
     @property
     def not_sent(self) -> int:
@@ -395,11 +433,11 @@ class _Summary:
     def document(self) -> dict[str, Any]:
         outcome = self.outcome
         return {
-            "complete": outcome.failure is None,
             "dry_run": self.dry_run,
             "rows": self.rows,
-            "invalid_rows": self.invalid_rows,
+            "invalid_rows": self.faults.rows,
             "points": self.points,
+            "repeated_points": self.faults.repeated,
             "sent": outcome.sent,
             **asdict(outcome.counts),
             "skipped": outcome.skipped,
@@ -432,12 +470,24 @@ class _Summary:
         lines += [f"  {count:>{width},}  {what}" for what, count in figures.items()]
         if outcome.retries:
             lines.append(
-                f"{counted(outcome.retries, 'request')} had to be sent again; "
+                f"Requests had to be sent again {counted(outcome.retries, 'time')}; "
                 "what an attempt saved before it failed counts as unchanged."
             )
-        if not complete and not self.dry_run:
+        passes = isinstance(outcome.failure, Interrupted | Unreachable) and not isinstance(outcome.failure, NotTheApi)
+        if passes and not self.dry_run:
             lines.append("The same command again completes it, safely; with --resume it skips what is saved.")
         return "\n".join(lines)
+
+
+@contextlib.contextmanager
+def _as_document(summary: _Summary) -> Iterator[None]:
+    """Print the summary as JSON, however the push ends."""
+    try:
+        yield
+    except CommandFailed as failure:
+        print_json({"complete": False, "error": failure.message} | summary.document())
+        raise
+    print_json({"complete": True, "error": None} | summary.document())
 
 
 # --- telling ----------------------------------------------------------------------------------------------------------

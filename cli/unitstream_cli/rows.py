@@ -32,6 +32,15 @@ _HEAD_BYTES = 65_536
 # Of one row or value, in characters: a point has at most some 14,000.
 _LONGEST = 1_000_000
 _JSON_CHUNK = 4_000_000
+# What people take for CSV because a spreadsheet opens it.
+_OTHER_FILES = {
+    b"PK\x03\x04": "an Excel workbook, or another zip archive",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"\x1f\x8b": "compressed with gzip",
+    b"PAR1": "Parquet",
+}
+# The line before the header that tells Excel the delimiter.
+_SEPARATOR = re.compile(r"\"?sep=([^\"\r\n])\"?[\r\n]*", re.IGNORECASE)
 _ENVELOPE = re.compile(rb'\s*\{\s*("(data|data_stream_token|metric_agg_func)"|\}|$)')
 
 
@@ -42,11 +51,15 @@ class Format(StrEnum):
 
 
 class Row(NamedTuple):
-    """A row: the fields that it has a value for, and the custom dimensions of a JSON row."""
+    """A row: the fields that it has a value for, and the custom dimensions of a JSON row.
+
+    `line` is where it begins; a row of CSV with line ends in its cells takes several `lines`.
+    """
 
     line: int
     fields: dict[str, Any]
     dimensions: dict[str, Any]
+    lines: int = 1
 
 
 class Fault(NamedTuple):
@@ -91,6 +104,7 @@ class Source:
                 # Files have other rows when they are divided in another place.
                 self._digest.update(b"\0")
                 self._input = _Input(stream, self._digest)
+                self._check_kind()
                 kind = dialect.format or _format(self._path, self._input.head)
                 text = _text(self._input, dialect.encoding)
                 match kind:
@@ -106,10 +120,17 @@ class Source:
     def _open(self) -> BinaryIO:
         return os.fdopen(os.dup(sys.stdin.fileno()), "rb") if self._path == STDIN else self._path.open("rb")
 
+    def _check_kind(self) -> None:
+        for start, what in _OTHER_FILES.items():
+            if self._input.head.startswith(start):
+                raise BadInput(f"{self.name} is {what}: save it as CSV, NDJSON or JSON.")
+
     def _csv(self, text: io.TextIOWrapper, delimiter: str | None, check: Callable[[list[str]], None]) -> Iterator[Any]:
         lines = self._lines(text)
         skipped, first = 0, next(lines, "")
-        while first and not first.strip():
+        while (separator := _SEPARATOR.fullmatch(first)) or (first and not first.strip()):
+            if separator:
+                delimiter = delimiter or separator[1]
             skipped, first = skipped + 1, next(lines, "")
         if not first:
             return
@@ -123,19 +144,29 @@ class Source:
         while True:
             line = skipped + reader.line_num + 1
             try:
-                cells = next(reader, None)
+                row = next(reader, None)
             except csv.Error as exc:
-                yield Fault(line, "", f"is not valid CSV: {exc}; is a quotation mark missing?")
+                yield self._broken(line, skipped + reader.line_num, f"is not valid CSV: {exc}")
                 continue
-            if cells is None:
+            if row is None:
                 return
+            # Exports pad cells; kept on one side only, blanks would make another series of the same name.
+            cells = [cell.strip() for cell in row]
             # Spreadsheets write empty rows as a line of delimiters.
             if not any(cells):
                 continue
+            last = skipped + reader.line_num
             if len(cells) != len(header):
-                yield Fault(line, "", f"has {_cells(len(cells))}, and the header has {len(header)}")
+                yield self._broken(line, last, f"has {_cells(len(cells))}, and the header has {len(header)}")
                 continue
-            yield Row(line, {name: cell for name, cell in zip(header, cells, strict=True) if cell}, {})
+            fields = {name: cell for name, cell in zip(header, cells, strict=True) if cell}
+            yield Row(line, fields, {}, last - line + 1)
+
+    def _broken(self, first: int, last: int, reason: str) -> Fault:
+        """Return the fault of a row with these lines. Several may well be rows, and valid ones: that is `BadInput`."""
+        if last > first:
+            raise read_as_one(f"{self.name}:{first}", first, last, f"which {reason}")
+        return Fault(first, "", reason)
 
     def _ndjson(self, text: io.TextIOWrapper) -> Iterator[Row | Fault]:
         for line, written in enumerate(self._lines(text), 1):
@@ -368,6 +399,19 @@ def _json_reason(exc: Exception) -> str:
     if isinstance(exc, json.JSONDecodeError):
         return f"{exc.msg} at character {exc.pos + 1:,}"
     return "it is nested too deeply" if isinstance(exc, RecursionError) else str(exc)
+
+
+def read_as_one(where: str, first: int, last: int, reason: str) -> BadInput:
+    """Return the error for a row that is wrong and may be many: leaving it out would lose valid ones."""
+    return BadInput(
+        f"{where}: lines {first:,} to {last:,} were read as one row, {reason}.",
+        "Most likely a quotation mark is missing or too much there.",
+    )
+
+
+def printable(text: str) -> str:
+    """A file may hold what would move the cursor."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
 def _cells(count: int) -> str:

@@ -36,19 +36,21 @@ _LOOK_UP_EVERY_SECONDS = 0.2
 
 
 class Journal:
-    """The batches of the last push to a stream that are confirmed, so that it can be resumed.
+    """The batches of the last push to an API that are confirmed, so that it can be resumed.
 
-    There is one for each stream, and a push with other content replaces it before it sends anything: otherwise the
-    first content, resumed later, would leave out what the second has overwritten. Each batch is written down as soon as
-    it is confirmed, as a digest, so it survives that the process is killed. There is no secret in it.
+    There is one for each address, and a push of other content, or with another token, replaces it before it sends
+    anything: otherwise the first content, resumed later, would leave out what the second has overwritten. Not one for
+    each token, since two of them may be of the same stream. Each batch is written down as soon as it is confirmed, as a
+    digest, so it survives that the process is killed. There is no secret in it.
     """
 
     def __init__(self, service: Service, content: str) -> None:
         """`content` is a digest of all that decides what the batches are."""
         folder = os.environ.get(STATE_DIR)
-        stream = hashlib.sha256(f"{service.url}\n{hashlib.sha256(service.token.encode()).hexdigest()}".encode())
-        self._path = Path(folder or typer.get_app_dir("unitstream")) / "journals" / f"{stream.hexdigest()[:32]}.txt"
-        self._content = content
+        address = hashlib.sha256(service.url.encode()).hexdigest()[:32]
+        self._path = Path(folder or typer.get_app_dir("unitstream")) / "journals" / f"{address}.txt"
+        token = hashlib.sha256(service.token.encode()).hexdigest()
+        self._content = hashlib.sha256(f"{token}\n{content}".encode()).hexdigest()
         self._file: TextIOWrapper | None = None
 
     def confirmed(self) -> set[str]:

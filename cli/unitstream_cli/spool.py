@@ -81,10 +81,11 @@ class Combine(StrEnum):
 
 
 class Place(NamedTuple):
-    """Where a row stands: the number of the file, from 0, and the line."""
+    """Where a row stands: the number of the file, from 0, the line, and the number of the row in the file, from 1."""
 
     file: int
     line: int
+    row: int
 
 
 class Repeated(NamedTuple):
@@ -114,8 +115,8 @@ class Spool:
             self._db.execute(f"PRAGMA {setting}")
         self._db.execute("BEGIN")
         self._db.execute("CREATE TABLE series (id INTEGER PRIMARY KEY, record BLOB UNIQUE, written TEXT)")
-        self._db.execute("CREATE TABLE points (series INTEGER, hour INTEGER, place INTEGER, value REAL)")
-        self._waiting: list[tuple[int, int, int, float]] = []
+        self._db.execute("CREATE TABLE points (series INTEGER, hour INTEGER, place INTEGER, row INTEGER, value REAL)")
+        self._waiting: list[tuple[int, int, int, int, float]] = []
         self._id_of = lru_cache(65_536)(self._find_series)
 
     def close(self) -> None:
@@ -124,7 +125,8 @@ class Spool:
     def add(self, place: Place, points: Iterable[Point]) -> None:
         """Add the points of the row at `place`, later than all that were added before."""
         at = place.file * _LINES_A_FILE + place.line
-        self._waiting += [(self._id_of(series), hour, at, value) for series, hour, value in points]
+        # A JSON document may have all its rows on one line, so lines do not tell which of two came last.
+        self._waiting += [(self._id_of(series), hour, at, place.row, value) for series, hour, value in points]
         if len(self._waiting) >= _ROWS_A_WRITE:
             self._write()
 
@@ -132,7 +134,7 @@ class Spool:
         """Sort the points, after the last was added. Returns how many there are, those of the same hour being one."""
         self._write()
         with _disk_full():
-            self._db.execute("CREATE INDEX sorted ON points (series, hour, place, value)")
+            self._db.execute("CREATE INDEX sorted ON points (series, hour, place, row, value)")
         (count,) = self._db.execute("SELECT COUNT(*) FROM (SELECT 1 FROM points GROUP BY series, hour)").fetchone()
         return int(count)
 
@@ -144,10 +146,10 @@ class Spool:
         for series, hour, count in groups:
             key = (series, hour)
             places = self._db.execute(
-                "SELECT place FROM points WHERE series = ? AND hour = ? ORDER BY place LIMIT 2", key
+                "SELECT place, row FROM points WHERE series = ? AND hour = ? ORDER BY place, row LIMIT 2", key
             )
-            first, second = (Place(*divmod(place, _LINES_A_FILE)) for (place,) in places)
-            values = self._db.execute("SELECT value FROM points WHERE series = ? AND hour = ? ORDER BY place", key)
+            first, second = (_place(*at) for at in places)
+            values = self._db.execute("SELECT value FROM points WHERE series = ? AND hour = ? ORDER BY place, row", key)
             combined = combine.of(value for (value,) in values) if combine else None
             yield Repeated(self._series(series), _timestamp(hour), (first, second), count, combined)
 
@@ -170,7 +172,7 @@ class Spool:
 
     def _days(self, combine: Combine | None) -> Iterator[tuple[str, int]]:
         """Yield each day of a record: its points as JSON, and how many they are."""
-        rows = self._db.execute("SELECT series, hour, value FROM points ORDER BY series, hour, place")
+        rows = self._db.execute("SELECT series, hour, value FROM points ORDER BY series, hour, place, row")
         for series, of_series in groupby(rows, itemgetter(0)):
             written = self._written(series)
             for day, of_day in groupby(of_series, lambda row: row[1] // _HOURS_A_DAY):
@@ -192,12 +194,14 @@ class Spool:
         series = self._id_of(Series(point["metric_name"], tuple(sorted(point["custom_dimensions"].items()))))
         day, _, time_of_day = point["timestamp"].partition(" ")
         hour = (_ordinal(day) - _EPOCH_DAY) * _HOURS_A_DAY + int(time_of_day[:2])
-        places = self._db.execute("SELECT place FROM points WHERE series = ? AND hour = ? LIMIT 10", (series, hour))
-        return [Place(*divmod(place, _LINES_A_FILE)) for (place,) in places]
+        places = self._db.execute(
+            "SELECT place, row FROM points WHERE series = ? AND hour = ? LIMIT 10", (series, hour)
+        )
+        return [_place(*at) for at in places]
 
     def _write(self) -> None:
         with _disk_full():
-            self._db.executemany("INSERT INTO points VALUES (?, ?, ?, ?)", self._waiting)
+            self._db.executemany("INSERT INTO points VALUES (?, ?, ?, ?, ?)", self._waiting)
         self._waiting.clear()
 
     def _find_series(self, series: Series) -> int:
@@ -220,6 +224,11 @@ class Spool:
     def _series(self, series: int) -> Series:
         members = json.loads("{" + self._written(series))
         return Series(members["metric_name"], tuple(members["custom_dimensions"].items()))
+
+
+def _place(at: int, row: int) -> Place:
+    file, line = divmod(at, _LINES_A_FILE)
+    return Place(file, line, row)
 
 
 def _batch(parts: list[str], points: int) -> Batch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 from math import floor, fsum, log10
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from unitstream.periods import Granularity
 
 NOTHING = "-"
+# More than a person looks through, and rich takes milliseconds for each.
+MOST_ROWS = 2_000
 UP, DOWN = "yellow", "cyan"  # which of them is good is the metric's business
 
 _GAP = 2
@@ -171,13 +174,15 @@ def print_table(columns: Sequence[Column]) -> None:
     for column, width in fitting:
         justify = "right" if column.right else "left"
         table.add_column(column.title, width=width, justify=justify, overflow="fold")  # type: ignore[arg-type]  # mypy widens it
-    for row in zip(*(column.cells for column, _ in fitting), strict=True):
+    for row in islice(zip(*(column.cells for column, _ in fitting), strict=True), MOST_ROWS):
         table.add_row(*row)
     # rich cuts what is wider than the console.
     Console(width=max(out.width, _width([width for _, width in fitting]))).print(table)
     kept = [column for column, _ in fitting]
     if missing := [column.title for column in shown if column.title and column not in kept]:
         say(f"There is no room for: {', '.join(missing)}. --csv has everything.")
+    if (rows := len(columns[0].cells)) > MOST_ROWS:
+        say(f"These are the first {MOST_ROWS:,} of {rows:,} rows. --csv has everything.")
 
 
 def _width(widths: Sequence[int]) -> int:
@@ -186,7 +191,8 @@ def _width(widths: Sequence[int]) -> int:
 
 def _share(value: float, low: float, high: float) -> float:
     """Return where `value` lies between `low` (0) and `high` (1). Halved, because the difference may be infinite."""
-    return (value / 2 - low / 2) / (high / 2 - low / 2) if low < high else 0.0
+    span = high / 2 - low / 2  # of the smallest floats, nothing
+    return (value / 2 - low / 2) / span if span > 0 else 0.0
 
 
 def _decimals_of(value: float) -> int:

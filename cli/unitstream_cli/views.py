@@ -6,7 +6,7 @@ import contextlib
 import csv as csv_module
 import io
 from datetime import UTC, date, datetime
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args
@@ -20,9 +20,10 @@ from unitstream.identity import AggFunc
 from unitstream.periods import Granularity, Timeframe
 from unitstream_cli import settings
 from unitstream_cli.api import Api, Refused
-from unitstream_cli.checking import counted, printable
+from unitstream_cli.checking import counted
 from unitstream_cli.console import err, out, print_json, say
 from unitstream_cli.errors import BadInput
+from unitstream_cli.rows import printable
 from unitstream_cli.settings import ApiKeyFileOption, JsonOption, TokenFileOption, UrlOption
 from unitstream_cli.tables import (
     Column,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 DAYS_SHOWN = 30
+# There is no data before it.
+FIRST_DAY = date(1970, 1, 1)
 # The most that the API allows.
 _SERIES_A_PAGE, _POINTS_A_PAGE = 1_000, 10_000
 _GIVE_UP_AFTER_SECONDS = 60.0
@@ -289,16 +292,18 @@ _SEE_METRICS = "`unitstream metrics` lists what there is."
 def timeframe_of(start: datetime | None, end: datetime | None, today: date) -> Timeframe:
     """Return the days to ask for."""
     last = end.date() if end else today
-    first = start.date() if start else date.fromordinal(max(1, last.toordinal() - DAYS_SHOWN + 1))
+    first = start.date() if start else date.fromordinal(max(FIRST_DAY.toordinal(), last.toordinal() - DAYS_SHOWN + 1))
     return Timeframe(str(first), str(last))
 
 
 def one_table(pages: Sequence[bytes]) -> bytes:
     """Make one CSV of its pages, which may differ: a page has columns for those dimensions that occur in it."""
-    readers = [csv_module.DictReader(io.StringIO(page.decode(), newline="")) for page in pages]
-    headers = [list(reader.fieldnames or []) for reader in readers]
+    texts = [io.StringIO(page.decode(), newline="") for page in pages]
+    headers = [next(csv_module.reader(text)) for text in texts]
     if all(header == headers[0] for header in headers):
-        return b"".join([pages[0], *(page.partition(b"\r\n")[2] for page in pages[1:])])
+        # What is left of a page: its header may hold line breaks, as keys of dimensions may.
+        return b"".join([pages[0], *(text.read().encode() for text in texts[1:])])
+    readers = [csv_module.DictReader(text, header) for text, header in zip(texts, headers, strict=True)]
     # The dimensions, in order, stand between the first column and what all pages end with.
     end: list[str] = []
     for names in zip(*map(reversed, headers), strict=False):
@@ -540,7 +545,7 @@ def _show(
         with service.open() as api:
             table = question.table(api)
         typer.echo(table, nl=False)
-        empty = table.count(b"\n") <= 1
+        empty = len(list(islice(csv_module.reader(io.StringIO(table.decode(), newline="")), 2))) < 2
     else:
         with service.open() as api:
             document = question.document(api)

@@ -132,7 +132,7 @@ def read(
     """Read the `answer` to what the parameters `ask`, and write it as a JSON `document` or as a CSV `table`."""
     event = app.current_event
     deadline = deadline_of(app, RESERVED_SECONDS)
-    form = form_of(", ".join(event.multi_value_headers.get("Accept") or [event.headers.get("Accept", "*/*")]))
+    form = form_of(", ".join(event.multi_value_headers.get("Accept") or [event.headers.get("Accept", "")]) or "*/*")
     if not form:
         return not_acceptable()
     token = event.headers.get(TOKEN_HEADER, "")
@@ -293,16 +293,12 @@ def to_csv(table: Table) -> str:
 
 
 def names_of(keys: Sequence[str], columns: Sequence[str]) -> list[str]:
-    """Name the columns of dimensions after their keys, but so that no other column has that name."""
-    taken = {*keys, *columns}
-    names = []
-    for key in keys:
-        name = key
-        while key in columns and name in taken:
-            name = f"dimension_{name}"
-        taken.add(name)
-        names.append(name)
-    return names
+    """Name the columns of dimensions after their keys, but so that no other column has that name.
+
+    A key has the same name on each page, whatever other keys are there, and no other key has it.
+    """
+    reserved = re.compile(f"(?:dimension_)*(?:{'|'.join(columns)})")
+    return [f"dimension_{key}" if reserved.fullmatch(key) else key for key in keys]
 
 
 def cell_of(value: object) -> object:

@@ -163,6 +163,24 @@ def test_a_first_load_that_is_none_is_noticed(invoke: Invoke, tables: Tables) ->
     assert written <= 2 * 1_000 + 1_000 + CONNECTIONS * 100
 
 
+def test_after_one_known_series_nothing_is_inserted_in_vain(
+    invoke: Invoke, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New and known series in turns: what a wrong guess costs is paid once."""
+    monkeypatch.setattr("unitstream.store.KEYS_PER_READ", 10)
+    monkeypatch.setattr("unitstream.store.CONNECTIONS", 1)
+    known = series("2022-10-01", 50)
+    save(invoke, known)
+    app.tables.cache_clear()
+    calls = record_calls()
+    new = [point("2022-10-01", 1, dimensions={"product": str(number)}) for number in range(50)]
+    turns = [one for start in range(0, 50, 10) for one in new[start : start + 10] + known[start : start + 10]]
+    save(invoke, turns, NOW + 1)
+    assert len(catalogued(tables)) == 100
+    written = sum(len(params["Statements"]) for operation, params in calls if operation == "BatchExecuteStatement")
+    assert written <= 2 * 50 + 50 + 10
+
+
 def test_a_first_load_that_meets_another_one_loses_nothing(invoke: Invoke, tables: Tables) -> None:
     """Another producer saves a new series' day right after it was catalogued here: the later value stays."""
     points = series("2022-10-01", 1_200)

@@ -12,7 +12,8 @@ import re
 import signal
 import subprocess
 import threading
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -198,6 +199,77 @@ def test_rows_for_the_same_hour(push: Push) -> None:
     assert list(push.service.points.values()) == [3.0]
 
 
+def test_last_of_rows_on_one_line(push: Push) -> None:
+    """In a document of one line the last row is the last, and rows are named by their number."""
+    rows = [{"timestamp": "2022-10-01", "metric_name": "orders", "metric_value": value} for value in (1, 9, 5)]
+    file = push.file(json.dumps(rows), "orders.json")
+    refused = push(file)
+    assert "orders.json:1: row 2 is for the same record and hour as orders.json:1 (row 1)" in refused.stderr
+    assert push(file, "--combine", "last").exit_code == ExitCode.OK
+    assert list(push.service.points.values()) == [5.0]
+    file = push.file(json.dumps([*rows, {**rows[0], "metric_value": "x"}]), "wrong.json")
+    assert "wrong.json:1: metric_value: 'x' does not convert to a float (row 4)" in push(file).stderr
+
+
+def test_counts_of_what_is_wrong(push: Push) -> None:
+    """Rows that are wrong, and points with several rows, are counted by themselves; the hint is for what there is."""
+    wide = push.file("timestamp,a,b,c\n" + "2022-10-01,1,2,3\n" * 2, "wide.csv")
+    result = push(wide, "--wide")
+    assert "Error: 3 points are named by more than one row. Nothing was sent." in result.stderr
+    assert "--combine" in result.stderr
+    assert "--skip-invalid" not in result.stderr
+    row = "2022-10-01,orders,1,eu\n"
+    file = push.file(HEADER + row * 3 + "x,orders,1,eu\n")
+    both = push(file)
+    assert "1 row of 4 is wrong, and 1 point is named by more than one row. Nothing was sent." in both.stderr
+    assert "--combine" in both.stderr
+    assert "--skip-invalid" in both.stderr
+    skipping = push(file, "--skip-invalid")
+    assert "Error: 1 point is named by more than one row." in skipping.stderr
+    assert push(file, "--skip-invalid", "--combine", "sum").exit_code == ExitCode.OK
+
+
+def test_rows_behind_a_quotation_mark(push: Push) -> None:
+    """Valid rows are not left out because a row before them has a quotation mark too much."""
+    lines = (HEADER + "2022-10-01 00:00:00,orders,1,eu\n" * 40).splitlines()
+    lines[3], lines[30] = '"' + lines[3], '"' + lines[30]
+    result = push(push.file("\n".join(lines) + "\n"), "--skip-invalid", "--combine", "sum")
+    assert result.exit_code == ExitCode.BAD_INPUT
+    assert "lines 4 to 31 were read as one row" in result.stderr
+    assert not push.service.requests
+
+
+def test_lines_of_a_row(push: Push) -> None:
+    """A row of several lines that is left out says how many; one whose name has line ends is asked about."""
+    row = "2022-10-01,orders,1,eu\n"
+    long = HEADER + row + '2022-10-02,orders,1,"' + row * 60 + '"\n'
+    result = push(push.file(long), "--skip-invalid")
+    assert "1,024 characters" in result.stderr
+    assert "(lines 3 to 63 are one row, by their quotation marks)" in result.stderr
+    assert result.exit_code == ExitCode.OK
+    longer = push(push.file(long.replace(row, row * 3)), "--skip-invalid", "--combine", "sum")
+    assert longer.exit_code == ExitCode.BAD_INPUT
+    assert "lines 5 to 185 were read as one row, and region must have at most 1,024 characters" in longer.stderr
+    result = push(push.file(HEADER + '2022-10-01,orders,1,"' + row.strip() + '\nx"\n'))
+    assert result.exit_code == ExitCode.OK
+    assert "lines 2 to 3 are one row" in result.stderr
+
+
+def test_json_of_what_fails(push: Push) -> None:
+    """With --json stdout is a document also when nothing is sent: it says why, and counts what is wrong."""
+    file = push.file(ORDERS + "x,orders,1,eu\n" + ORDERS.splitlines()[1] + "\n")
+    document = push.document(file)
+    assert (document["rows"], document["invalid_rows"], document["repeated_points"]) == (26, 1, 1)
+    assert document["error"].startswith("1 row of 26 is wrong")
+    assert (document["points"], document["not_sent"], document["requests"]) == (24, 24, 0)
+    assert "no column" in push.document(push.file("a,b\n1,2\n"))["error"]
+    assert "cannot read none.csv" in push.document("none.csv")["error"]
+    push.service.before = lambda _: Fault(404, NO_STREAM)
+    assert "the token names no stream" in push.document(push.file(ORDERS))["error"]
+    push.service.before = lambda _: None
+    assert push.document("orders.csv")["error"] is None
+
+
 def test_combined_value_that_cannot_be_saved(push: Push) -> None:
     """A sum that the database cannot hold is found before anything is sent."""
     file = push.file(HEADER + "2022-10-01,orders,9e125,eu\n" * 2)
@@ -239,10 +311,12 @@ def test_nobody_there(push: Push) -> None:
     push.variables["API_URL"] = f"http://127.0.0.1:{free_port()}"
     result = push(push.file(ORDERS), "--give-up-after", "0")
     assert result.exit_code == ExitCode.UNREACHABLE
-    assert "there was no answer" in result.stderr
+    assert "there was no connection" in result.stderr
     assert "Connection refused" in result.stderr
     assert "host=" not in result.stderr
-    assert "24  in doubt" in result.stdout
+    assert "24  not saved" in result.stdout
+    assert "in doubt" not in result.stdout
+    assert "The same command again completes it" in result.stdout
 
 
 def test_another_address(push: Push) -> None:
@@ -251,6 +325,7 @@ def test_another_address(push: Push) -> None:
     result = push(push.file(ORDERS))
     assert result.exit_code == ExitCode.UNREACHABLE
     assert "is not the API" in result.stderr
+    assert "again" not in result.stdout
 
 
 @pytest.mark.parametrize("answer", [{}, {"created": 3, "updated": 0, "unchanged": 0, "superseded": 0}])
@@ -305,10 +380,10 @@ def test_what_passes(push: Push) -> None:
 def test_failed_halfway(push: Push) -> None:
     """It is said what was saved, and `--resume` completes it without sending that again."""
     push.small_batches()
-    push.service.before = lambda number: Fault(404, NO_STREAM) if number >= 10 else None
+    push.service.before = lambda number: Fault(429, QUOTA, "3600") if number >= 10 else None
     file = push.file(month())
     failed = push(file, "--parallel", "1")
-    assert failed.exit_code == ExitCode.REJECTED
+    assert failed.exit_code == ExitCode.UNREACHABLE
     assert "Saved 240 points in 11 requests" in failed.stdout
     assert "480  not saved" in failed.stdout
     assert "with --resume it skips what is saved" in failed.stdout
@@ -317,6 +392,58 @@ def test_failed_halfway(push: Push) -> None:
     assert (document["skipped"], document["sent"], document["created"]) == (240, 480, 480)
     assert push.service.points == expected(month())
     assert "There is nothing to resume" in push(file, "--resume").stderr
+
+
+def test_rejected_halfway(push: Push) -> None:
+    """It is not said that the same again completes what was rejected."""
+    push.small_batches()
+    push.service.before = lambda number: Fault(404, NO_STREAM) if number >= 10 else None
+    failed = push(push.file(month()), "--parallel", "1")
+    assert failed.exit_code == ExitCode.REJECTED
+    assert "480  not saved" in failed.stdout
+    assert "again" not in failed.stdout
+
+
+def test_sent_again(push: Push) -> None:
+    """It is said how often requests were sent again, which may be the same one."""
+    push.service.before = lambda number: Fault(429, retry_after="0") if number < 3 else None
+    assert "Requests had to be sent again 3 times" in push(push.file(ORDERS)).stdout
+
+
+def test_interrupted_without_resume(push: Push) -> None:
+    """What an earlier push saved can still be skipped after a second one that was interrupted as well."""
+    push.small_batches()
+    push.service.before = lambda number: Fault(404, NO_STREAM) if number >= 10 else None
+    push(push.file(month()), "--parallel", "1")
+    again = push("orders.csv", "--parallel", "1")
+    assert "An earlier push of the same was interrupted" in again.stderr
+    push.service.before = lambda _: None
+    assert push.document("orders.csv", "--resume")["skipped"] == 240
+
+
+def test_other_token_in_between(push: Push) -> None:
+    """What was confirmed before a push with another token is sent again: it may be of the same stream, rotated."""
+    push.small_batches()
+    push.service.tokens.add("ds_rotated")
+    push.service.before = lambda number: Fault(429, QUOTA, "3600") if number >= 10 else None
+    assert push(push.file(month()), "--parallel", "1").exit_code == ExitCode.UNREACHABLE
+    push.service.before = lambda _: None
+    push.variables["DATA_STREAM_TOKEN"] = "ds_rotated"
+    assert push(push.file(month(correction=0.5), "other.csv")).exit_code == ExitCode.OK
+    push.variables["DATA_STREAM_TOKEN"] = TOKEN
+    assert push.document("orders.csv", "--resume")["skipped"] == 0
+    assert push.service.points == expected(month())
+
+
+def test_other_token(push: Push) -> None:
+    """What was confirmed with one token is not skipped with another: that may be of another stream."""
+    push.small_batches()
+    push.service.tokens.add("ds_other")
+    push.service.before = lambda number: Fault(429, QUOTA, "3600") if number >= 10 else None
+    assert push(push.file(month()), "--parallel", "1").exit_code == ExitCode.UNREACHABLE
+    push.service.before = lambda _: None
+    push.variables["DATA_STREAM_TOKEN"] = "ds_other"
+    assert push.document("orders.csv", "--resume")["skipped"] == 0
 
 
 def test_failed_in_doubt(push: Push) -> None:
@@ -339,7 +466,7 @@ def test_other_content_in_between(push: Push) -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [["--floor", "day", "--combine", "last"], ["--dimension", "region"], ["--ignore", "x"]]
+    "option", [["--floor", "day", "--combine", "last"], ["--dimension", "region"], ["--ignore", "region"]]
 )
 def test_other_options_in_between(push: Push, option: list[str]) -> None:
     """The same file with other options is other content."""
@@ -376,6 +503,11 @@ def test_journal_that_cannot_be_kept(push: Push) -> None:
         ["--dimension", "a=x", "--dimension", "a=y"],
         ["--delimiter", "ab"],
         ["--encoding", "none"],
+        ["--timestamp-format", "%Y-%m-%d %H:%M %Z"],
+        ["--timestamp-format", "%d.%m.%Y %H:%d"],
+        ["--timestamp-format", "%d.%Q.%Y"],
+        ["--timestamp-format", "%d.%m.%Y %"],
+        ["--timestamp-format", "%H:%M"],
         ["--combine", "median"],
         ["--parallel", "0"],
         ["--errors", "orders.csv"],
@@ -386,6 +518,32 @@ def test_usage(push: Push, arguments: list[str]) -> None:
     """Options that contradict each other, or make no sense, are wrong usage."""
     assert push(push.file(ORDERS), *arguments).exit_code == ExitCode.USAGE
     assert (push.folder / "orders.csv").read_text() == ORDERS
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ("%Y-%m-%d %H:%M %Z", "offsets (%z)"),
+        ("%d.%m.%Y %H:%d", "has a letter twice"),
+        ("%d.%Q.%Y", "is not a form of strptime: 'Q' is a bad directive"),
+        ("%H:%M", "does not say the date"),
+    ],
+)
+def test_timestamp_format(push: Push, form: str, said: str) -> None:
+    """A form by which no timestamp can be read is said once, and not to be the fault of the rows."""
+    result = push(push.file(ORDERS), "--timestamp-format", form)
+    assert result.exit_code == ExitCode.USAGE
+    assert said in result.stderr
+    assert "orders.csv" not in result.stderr
+
+
+@pytest.mark.parametrize("form", ["%Y", "%Y-%m", "%d %b %Y", "%x", "%Y%m%d%H", "%G-W%V-%u", "%d.%m.%y %I %p"])
+def test_timestamp_format_that_is_right(push: Push, form: str) -> None:
+    """Whatever says a date is a form: also a year or a month, which begins then."""
+    text = datetime(2022, 1, 1, tzinfo=UTC).strftime(form)
+    file = push.file(HEADER + f"{text},orders,1,eu\n")
+    assert push(file, "--timestamp-format", form).exit_code == ExitCode.OK
+    assert push.service.points == expected(HEADER + "2022-01-01 00:00:00,orders,1,eu\n")
 
 
 def test_stdin(service: Service, tmp_path: Path) -> None:
@@ -526,6 +684,33 @@ def test_retry_after(service: Service, status: int) -> None:
     assert all(7 <= wait <= 8 for wait in stop.waits)
 
 
+def test_long_retry_after(service: Service) -> None:
+    """A day is said to be a day."""
+    service.before = lambda _: Fault(429, QUOTA, "86400")
+    with pytest.raises(Unreachable, match="asks to wait for 86,400 s"):
+        ingest(service, Impatient(), Exchange())
+
+
+def test_retry_after_a_date(service: Service) -> None:
+    """The service may name a moment instead; one that has passed is no pause."""
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+    faults = [Fault(503, retry_after=later), Fault(503, retry_after="Sat, 01 Oct 2022 00:00:00 GMT")]
+    service.before = lambda number: faults[number] if number < 2 else None
+    stop = Impatient()
+    ingest(service, stop, Exchange())
+    first, second = stop.waits
+    assert 60 < first <= 101
+    assert second == 0
+
+
+def test_no_connection_is_no_doubt() -> None:
+    """What never left this machine is not in doubt."""
+    exchange = Exchange()
+    with pytest.raises(Unreachable, match="there was no connection"):
+        ingest(Service(f"http://127.0.0.1:{free_port()}"), Impatient(), exchange, give_up_after=0)
+    assert not exchange.in_doubt
+
+
 @pytest.mark.parametrize("fault", [Fault(500), Fault(502), Fault(503, retry_after="soon"), Fault(504), Fault(0)])
 def test_backoff(service: Service, fault: Fault) -> None:
     """Otherwise the pauses are drawn at random, from a range that doubles up to half a minute."""
@@ -548,5 +733,7 @@ def test_counts_after_an_answer_that_was_lost(service: Service) -> None:
 def test_give_up(service: Service) -> None:
     """A service that stays busy is given up, with what it said last."""
     service.before = lambda _: Fault(503, {"title": "Not everything was saved in time"})
-    with pytest.raises(Unreachable, match="503 Not everything was saved in time, given up after 0 s with 1 attempts"):
+    with pytest.raises(
+        Unreachable, match=r"503 Not everything was saved in time, given up after 0\.0 s and 1 attempt "
+    ):
         ingest(service, Impatient(), Exchange(), give_up_after=0)

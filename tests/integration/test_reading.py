@@ -423,6 +423,9 @@ def test_a_metric_from_before_the_catalogue_knew_days(stream: Stream) -> None:
     )
     (found,) = stream.reader.metrics(stream.name, MetricsQuestion(), soon()).items
     assert found == MetricSummary("orders", "Sum", 0, [], None, None)
+    stream.save([point("2022-10-01", 1.0, "orders", {})])
+    (found,) = stream.reader.metrics(stream.name, MetricsQuestion(), soon()).items
+    assert found == MetricSummary("orders", "Sum", 1, [], None, None)
 
 
 def test_a_page_of_metrics_ends_when_many_series_were_counted(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:

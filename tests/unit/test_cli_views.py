@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import typer
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.text import Text
 from support import free_port
@@ -108,8 +108,9 @@ def test_a_line_goes_from_the_lowest_value_to_the_highest() -> None:
 
 
 @given(st.lists(st.none() | st.floats(allow_nan=False, allow_infinity=False)))
+@example([0.0, 5e-324])
 def test_bars_and_lines_are_drawn_of_any_values(values: list[float | None]) -> None:
-    """Also of those whose difference is infinite."""
+    """Also of those whose difference is infinite, or half of it nothing."""
     assert all(0 <= begin <= end <= 1 for begin, end in bars_of(values))
     assert [character == " " for character in sparkline(values)] == [value is None for value in values]
 
@@ -192,12 +193,13 @@ def test_what_is_no_metric_is_refused(text: str) -> None:
 
 
 def test_the_default_is_the_last_thirty_days() -> None:
-    """Up to the last day if there is one. Before the calendar there are none."""
+    """Up to the last day if there is one, and none before 1970."""
     today = date(2022, 10, 30)
     assert timeframe_of(None, None, today) == ("2022-10-01", "2022-10-30")
     assert timeframe_of(None, datetime(2022, 3, 1), today) == ("2022-01-31", "2022-03-01")  # noqa: DTZ001  # as typer does
     assert timeframe_of(datetime(2022, 10, 29), None, today) == ("2022-10-29", "2022-10-30")  # noqa: DTZ001  # as above
-    assert timeframe_of(None, datetime(1, 1, 5), today) == ("0001-01-01", "0001-01-05")  # noqa: DTZ001  # as above
+    assert timeframe_of(None, datetime(1970, 1, 5), today) == ("1970-01-01", "1970-01-05")  # noqa: DTZ001  # as above
+    assert timeframe_of(None, datetime(1, 1, 5), today)[1] == "0001-01-05"  # noqa: DTZ001  # as above
 
 
 # --- Pages of CSV -----------------------------------------------------------------------------------------------------
@@ -207,6 +209,12 @@ def test_pages_with_the_same_columns_are_put_together_byte_for_byte() -> None:
     page = b'a,b\r\n"x,1\r\n",2\r\n'
     assert one_table([page]) == page
     assert one_table([page, page]) == page + b'"x,1\r\n",2\r\n'
+
+
+def test_a_header_may_hold_line_breaks() -> None:
+    """As a dimension's key may."""
+    header = b'record_id,"a\r\nb"\r\n'
+    assert one_table([header + b"aa,1\r\n", header + b"bb,2\r\n"]) == header + b"aa,1\r\nbb,2\r\n"
 
 
 def test_pages_with_different_dimensions_keep_every_value_in_its_column() -> None:

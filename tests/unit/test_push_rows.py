@@ -91,12 +91,12 @@ def test_empty_lines(tmp_path: Path) -> None:
 
 
 def test_blanks_around_cells(tmp_path: Path) -> None:
-    """Who writes a blank after each comma does not mean it as part of the name."""
-    columns = Columns()
-    (point,) = read_points(
-        tmp_path / "a.csv", "timestamp, metric_name , metric_value, region\n2022-10-01, orders, 1 , eu\n", columns
-    )
-    assert point.series == Series("orders", (("region", "eu"),))
+    """Who writes blanks beside the commas does not mean them as part of the name, on neither side."""
+    text = "timestamp, metric_name , metric_value, region\n2022-10-01, orders, 1 , eu\n2022-10-02,orders , 1,eu \n"
+    points = read_points(tmp_path / "a.csv", text, Columns())
+    assert [point.series for point in points] == [Series("orders", (("region", "eu"),))] * 2
+    tabs = "timestamp\tmetric_name\tmetric_value\n2022-10-01\t orders \t1\n  \t\t \n"
+    assert [point.series.metric_name for point in read_points(tmp_path / "a.csv", tabs, Columns())] == ["orders"]
 
 
 def test_cells_beside_the_header(tmp_path: Path) -> None:
@@ -110,10 +110,34 @@ def test_cells_beside_the_header(tmp_path: Path) -> None:
 
 
 def test_open_quotation_mark(tmp_path: Path) -> None:
-    """A quotation mark that is never closed is reported where its row begins."""
-    ((line, _, reason),) = faults_of(tmp_path / "a.csv", HEADER + '2022-10-01,orders,1\n2022-10-02,"orders,1\n\n\n')
-    assert line == 3
-    assert "is a quotation mark missing?" in reason
+    """A quotation mark that is never closed is no fault of one row, since it takes others with it."""
+    with pytest.raises(BadInput) as failure:
+        read(tmp_path / "a.csv", HEADER + '2022-10-01,orders,1\n2022-10-02,"orders,1\n\n\n')
+    assert "a.csv:3: lines 3 to 5 were read as one row, which is not valid CSV" in failure.value.message
+    assert "a quotation mark is missing or too much" in str(failure.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "reason"),
+    [
+        ('"2022-10-01,orders,1', '"2022-10-01,orders,1', "is not valid CSV"),
+        ('2022-10-01,"orders,1', '2022-10-01,orders,1"', "has 2 cells, and the header has 3"),
+        ('2022-10-01,"orders,1', '2022-10-01",orders,1', "has 4 cells, and the header has 3"),
+    ],
+)
+def test_rows_between_stray_quotation_marks(tmp_path: Path, first: str, last: str, reason: str) -> None:
+    """Valid rows between two quotation marks too much are not lost behind one that is wrong."""
+    between = "2022-10-02,orders,1\n" * 2_000
+    with pytest.raises(BadInput) as failure:
+        read(tmp_path / "a.csv", f"{HEADER}{first}\n{between}{last}\n")
+    assert f"lines 2 to 2,003 were read as one row, which {reason}" in failure.value.message
+
+
+def test_broken_row_of_one_line(tmp_path: Path) -> None:
+    """A quotation mark that breaks its own line alone is a fault of that row."""
+    ((line, _, reason),) = faults_of(tmp_path / "a.csv", HEADER + '2022-10-01,"a"b,1\n2022-10-01,orders,1\n')
+    assert line == 2
+    assert "is not valid CSV" in reason
 
 
 @pytest.mark.parametrize(
@@ -127,7 +151,7 @@ def test_open_quotation_mark(tmp_path: Path) -> None:
         ("timestmap,metric_name,metric_value", "Did you mean timestmap for timestamp?", ""),
         ("timestamp,orders", "there are no columns metric_name, metric_value", ""),
         ("timestamp,metric_name,metric_value,region,region", "names region more than once", ""),
-        (",timestamp,metric_name,metric_value", "column 1 has no name", "--ignore ''"),
+        ("timestamp,metric_name,\x1b[2J", "the columns are timestamp, metric_name, \\x1b[2J", ""),
         ('"timestamp', "the header is not valid CSV", ""),
     ],
 )
@@ -137,6 +161,60 @@ def test_header_that_cannot_be_right(tmp_path: Path, header: str, message: str, 
         read(tmp_path / "a.csv", f"{header}\n1,2,3,4,5\n")
     assert message in failure.value.message
     assert hint in (failure.value.hint or "")
+
+
+def test_columns_without_a_name(tmp_path: Path) -> None:
+    """Empty columns that a spreadsheet leaves are nothing; a value in one is a fault, or is left out if so asked."""
+    header = "timestamp;metric_name;metric_value;;\n"
+    (point,) = read_points(tmp_path / "a.csv", header + "2022-10-01;orders;1;;\n", Columns())
+    assert point.series == Series("orders", ())
+    noted = header + "2022-10-01;orders;1;;see below\n"
+    ((line, _, reason),) = faults_of(tmp_path / "a.csv", noted)
+    assert line == 2
+    assert "has a value in a column without a name; --ignore ''" in reason
+    assert read_points(tmp_path / "a.csv", noted, Columns(ignored=("",))) == [point]
+    wide = "timestamp;orders;;\n2022-10-01;1;;7\n"
+    assert len(faults_of(tmp_path / "a.csv", wide, Columns(wide=True))) == 1
+
+
+@pytest.mark.parametrize(
+    ("separator", "delimiter"), [("sep=;\r\n", ";"), ("sep=\t\n", "\t"), ('\ufeff"sep=|"\n', "|"), ("SEP=,\n\n", ",")]
+)
+def test_separator_line(tmp_path: Path, separator: str, delimiter: str) -> None:
+    """The line by which Excel is told the delimiter tells it here too, and counts as a line."""
+    text = separator + delimiter.join(["timestamp", "metric_name", "metric_value"]) + "\n"
+    (row,) = read(tmp_path / "a.csv", text + delimiter.join(["2022-10-01", "orders", "1"]) + "\n")
+    assert isinstance(row, Row)
+    assert (row.line, row.fields["metric_name"]) == (text.count("\n") + 1, "orders")
+
+
+@pytest.mark.parametrize(
+    ("start", "what"),
+    [(b"PK\x03\x04", "Excel"), (b"\xd0\xcf\x11\xe0", "Excel"), (b"\x1f\x8b\x08", "gzip"), (b"PAR1", "Parquet")],
+)
+def test_other_kinds_of_files(tmp_path: Path, start: bytes, what: str) -> None:
+    """A workbook or an archive is called what it is, rather than wrongly encoded text."""
+    with pytest.raises(BadInput, match=f"{what}.*: save it as CSV"):
+        read(tmp_path / "a.csv", start + b"\x00\xff")
+
+
+@pytest.mark.parametrize(("ignored", "message"), [("regoin", "Did you mean region for regoin?"), ("x", "no column x")])
+def test_ignored_column_that_is_not_there(tmp_path: Path, ignored: str, message: str) -> None:
+    """A column to leave out whose name is misspelt does not become a dimension."""
+    with pytest.raises(BadInput) as failure:
+        read(tmp_path / "a.csv", HEADER.strip() + ",region\n", columns=Columns(ignored=(ignored,)))
+    assert message in failure.value.message
+    assert "--ignore" in str(failure.value.hint)
+
+
+def test_one_metric_and_rows_that_name_theirs(tmp_path: Path) -> None:
+    """Nor do rows of JSON that name their metrics become one metric."""
+    row = json.dumps(POINT)
+    ((_, column, reason),) = faults_of(tmp_path / "a.ndjson", row, Columns(metric="visits"))
+    assert column == "metric_name"
+    assert "--ignore metric_name" in reason
+    (point,) = read_points(tmp_path / "a.ndjson", row, Columns(metric="visits", ignored=("metric_name",)))
+    assert point.series == Series("visits", ())
 
 
 def test_one_metric_and_a_column_that_names_metrics(tmp_path: Path) -> None:
@@ -330,7 +408,9 @@ def test_custom_dimensions(tmp_path: Path) -> None:
         ({"timestamp": None}, "timestamp", "is empty or missing"),
         ({"timestamp": None, "timestamps": "2022-10-01"}, "timestamp", "did you mean timestamps?"),
         ({"metric_value": "x"}, "metric_value", "'x' does not convert to a float"),
-        ({"metric_value": "1.234,5"}, "metric_value", "--decimal ,"),
+        ({"metric_value": "1234,5"}, "metric_value", "if that is a decimal comma, add --decimal ,"),
+        ({"metric_value": "1.234,5"}, "metric_value", "; remove the thousands separators and add --decimal ,"),
+        ({"metric_value": "1 234,5"}, "metric_value", "; remove the thousands separators and add --decimal ,"),
         ({"metric_value": float("nan")}, "metric_value", "is not a finite number"),
         ({"metric_value": 1e126}, "metric_value", "outside what can be saved"),
     ],
@@ -386,6 +466,13 @@ def test_decimal_comma(tmp_path: Path, text: str, value: float) -> None:
         tmp_path / "a.csv", f"timestamp;metric_name;metric_value\n2022-10-01;orders;{text}\n", columns
     )
     assert point.value == value
+
+
+@pytest.mark.parametrize("text", ["1,234", "-1,234,567", "1,234.5", "1.234.567", "1'234"])
+def test_thousands_separators(tmp_path: Path, text: str) -> None:
+    """What is most likely a thousand is not called a decimal comma: read so, it would silently be one and a bit."""
+    ((_, _, reason),) = faults_of(tmp_path / "a.json", json.dumps([POINT | {"metric_value": text}]))
+    assert reason.endswith("; remove the thousands separators")
 
 
 def test_decimal_comma_and_point(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ MODEL: dict[Combine, Callable[[list[float]], float]] = {
 def filled(rows: Iterable[Point]) -> Spool:
     spool = Spool()
     for line, point in enumerate(rows, 2):
-        spool.add(Place(0, line), [point])
+        spool.add(Place(0, line, line - 1), [point])
     spool.sort()
     return spool
 
@@ -160,7 +160,19 @@ def test_repeated(rows: int, listed: int) -> None:
     with closing(filled([*others, *same])) as spool:
         (one,) = spool.repeated(None)
     assert (one.series, one.timestamp, one.rows) == (same[0].series, "1970-01-02 00:00:00", listed)
-    assert one.places == (Place(0, 4), Place(0, 5))
+    assert one.places == (Place(0, 4, 3), Place(0, 5, 4))
+
+
+def test_rows_on_one_line() -> None:
+    """The last of several rows is the last also where all stand on one line."""
+    with closing(Spool()) as spool:
+        for row, value in enumerate([1.0, 9.0, 5.0], 1):
+            spool.add(Place(0, 1, row), [Point(Series("a", ()), 0, value)])
+        spool.sort()
+        ((_, _, last),) = as_points(sent(spool.batches(Combine.LAST)))
+        (one,) = spool.repeated(Combine.LAST)
+    assert last == one.combined == 5.0
+    assert one.places == (Place(0, 1, 1), Place(0, 1, 2))
 
 
 def test_many_values_for_an_hour() -> None:

@@ -296,6 +296,7 @@ def test_no_answer_has_an_infinity(
         for cell in row.data:
             figures = [figure for figure in cell if isinstance(figure, float)]
             assert all(map(math.isfinite, figures))
+            assert "-0.0" not in map(repr, figures)
             now, before = cell.current_timeframe_unit_metric, cell.previous_timeframe_unit_metric
             assert now == ratio(cell.current_timeframe_numerator, cell.current_timeframe_denominator)
             if now is None or before is None:

@@ -211,6 +211,7 @@ def test_an_unknown_route_is_a_404(function: Function, resource: str, method: st
     ("accept", "form"),
     [
         (None, "application/json"),
+        ("", "application/json"),
         ("*/*", "application/json"),
         ("application/*", "application/json"),
         ("Application/JSON; charset=utf-8", "application/json"),
@@ -235,7 +236,7 @@ def test_the_client_chooses_the_form(
     assert answer.headers["Content-Type"][0].startswith(form)
 
 
-@pytest.mark.parametrize("accept", ["application/xml", "text/csv;q=0", "*/*;q=0", "image/*, text/html", "", "q=1,;,"])
+@pytest.mark.parametrize("accept", ["application/xml", "text/csv;q=0", "*/*;q=0", "image/*, text/html", "q=1,;,"])
 def test_no_other_form_is_there(function: Function, accept: str) -> None:
     """Who wants neither is told what there is."""
     answer = function(VIEWS, parameters=VIEW, headers={"accept": accept})
@@ -302,12 +303,11 @@ def test_metrics_and_series_are_tables(function: Function, monkeypatch: pytest.M
 
 
 def test_a_dimension_does_not_take_the_place_of_a_value(function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who looks a column up by its name finds what the name has always meant."""
+    """Who looks a column up by its name finds what it means on every page, whatever other columns are there."""
     rows = [Row({"value": "eu", "date": "x", "dimension_value": "y"}, [Cell("2022-10-01", 1.0, 1)])]
     answers(monkeypatch, "view", view_of(*rows, group_by=("value", "date", "dimension_value")))
     header, row = table(function, VIEWS, VIEW | {"group_by": ["value,date,dimension_value"]})
-    assert len(set(header)) == len(header)
-    assert dict(zip(header, row, strict=True))["value"] == "1.0"
+    assert header == ["date", "dimension_value", "dimension_date", "dimension_dimension_value", "value", "points"]
     assert row == ["2022-10-01", "eu", "x", "y", "1.0", "1"]
 
 

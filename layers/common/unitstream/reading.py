@@ -131,9 +131,13 @@ class MetricsReader:
                 days = (item[day]["S"] if day in item else None for day in ("first_day", "last_day"))
                 found.append(MetricSummary(name, agg_func, series, sorted(keys), *days))
                 place, counted = item["sk"]["S"], counted + series
-        except (OutOfTime, TooMuch):
+        except OutOfTime:
             if not found:
                 raise
+            return Page(found, next_cursor(question, place))
+        except TooMuch as exc:
+            if not found:
+                raise TooMuch("The next metric has more series than can be counted in the time there is.") from exc
             return Page(found, next_cursor(question, place))
         return Page(found, None)
 
@@ -374,7 +378,9 @@ class _Reading:
             throttled = True
         if throttled:
             raise OutOfTime
-        raise TooMuch("There is more to read than there is time for: choose a shorter range of days, or filter.")
+        raise TooMuch(
+            "There is more to read than there is time for: choose a shorter range of days, or filter."
+        )
 
     def _side_by_side(self, work: Callable[[T], None], parts: Iterable[T]) -> None:
         """Do `work` for each part. When one fails, the others stop before their next call."""

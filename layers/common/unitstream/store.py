@@ -118,6 +118,10 @@ class Span(NamedTuple):
         return Span(min(self.first, other.first), max(self.last, other.last))
 
 
+# Of a metric from before metrics knew their days: nobody knows how far back its points go, so it goes on without.
+_ANY_DAYS = Span("0001-01-01", "9999-12-31")
+
+
 @dataclass(slots=True)
 class _Task:
     """What all batches of a request have in common."""
@@ -125,8 +129,10 @@ class _Task:
     origin: Origin
     deadline: float
     dry_run: bool
-    # Whether the last batch met new series only, so that the next ones are expected to be new as well.
+    # Whether a batch met new series only, so that the next ones are expected to be new as well.
     first_load: bool = False
+    # Whether any batch met a series that the catalogue had: then nothing is expected any more.
+    met_known: bool = False
 
 
 @dataclass(slots=True)
@@ -247,8 +253,9 @@ class MetricsTable:
             else:
                 saved += day.attempts[revision]
 
+        task.met_known |= _THERE_ALREADY in catalogued.values()
         if catalogued:
-            task.first_load = not any(catalogued.values())
+            task.first_load = not task.met_known and not any(catalogued.values())
         effort.rounds += 1
         effort.lost_races += sum(code in _LOST_RACE for code in codes)
         effort.throttles += len(unread) + len(uncatalogued) + sum(code in _BUSY for code in codes)
@@ -305,7 +312,9 @@ class MetricsTable:
         if not keys:
             return set()
         found, unread = self._read(keys, ["pk", "sk", "first_day", "last_day"], deadline, consistent=attempt > 0)
-        into.update((key, Span(item["first_day"]["S"], item["last_day"]["S"])) for key, item in found.items())
+        for key, item in found.items():
+            has_days = "first_day" in item
+            into[key] = Span(item["first_day"]["S"], item["last_day"]["S"]) if has_days else _ANY_DAYS
         return unread
 
     def _metric_statement(

@@ -293,7 +293,7 @@ def ratio(numerator: float | None, denominator: float | None) -> float | None:
 
 
 def _finite(value: float) -> float | None:
-    return value if isfinite(value) else None
+    return value + 0.0 if isfinite(value) else None  # no negative zero here either
 
 
 def _order(group: Group) -> tuple[tuple[bool, str], ...]:
