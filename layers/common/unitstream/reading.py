@@ -378,9 +378,7 @@ class _Reading:
             throttled = True
         if throttled:
             raise OutOfTime
-        raise TooMuch(
-            "There is more to read than there is time for: choose a shorter range of days, or filter."
-        )
+        raise TooMuch("There is more to read than there is time for: choose a shorter range of days, or filter.")
 
     def _side_by_side(self, work: Callable[[T], None], parts: Iterable[T]) -> None:
         """Do `work` for each part. When one fails, the others stop before their next call."""
