@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -439,7 +439,7 @@ class _Summary:
             "points": self.points,
             "repeated_points": self.faults.repeated,
             "sent": outcome.sent,
-            **asdict(outcome.counts),
+            **outcome.counts._asdict(),
             "skipped": outcome.skipped,
             "in_doubt": outcome.in_doubt,
             "not_sent": self.not_sent,
@@ -459,7 +459,7 @@ class _Summary:
             f"{name}: {counted(self.rows, 'row')}, {counted(self.points, 'point')}",
             f"{did} in {counted(outcome.requests, 'request')}, {speed}",
         ]
-        figures = asdict(outcome.counts)
+        figures = outcome.counts._asdict()
         if outcome.skipped:
             figures["skipped, saved by an earlier push"] = outcome.skipped
         if outcome.in_doubt:
@@ -507,7 +507,7 @@ def _progress() -> Progress:
 
 def _show_sending(progress: Progress, task: TaskID, outcome: Outcome, seconds: float) -> None:
     done = outcome.sent + outcome.skipped
-    counts = ", ".join(f"{count:,} {what}" for what, count in asdict(outcome.counts).items() if count)
+    counts = ", ".join(f"{count:,} {what}" for what, count in outcome.counts._asdict().items() if count)
     speed = f"{done:,} points, {outcome.sent / max(seconds, 1e-3):,.0f}/s" + (f": {counts}" if counts else "")
     if done != progress.tasks[-1].completed:
         progress.update(task, completed=done, speed=speed, notice="")

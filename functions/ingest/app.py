@@ -81,7 +81,7 @@ def ingest() -> Response[str]:
         counts = metrics_table.save(request, origin, deadline, effort, dry_run=dry_run)
     finally:
         count_effort(effort)
-    points = {"received": request.received} | asdict(counts)
+    points = {"received": request.received} | counts._asdict()
     logger.info("dry run" if dry_run else "saved", extra={"points": points, "rounds": effort.rounds})
     if dry_run:
         return Response(HTTPStatus.OK, content_types.APPLICATION_JSON, json.dumps(points))
@@ -90,7 +90,7 @@ def ingest() -> Response[str]:
 
 
 def count_points(counts: Counts) -> None:
-    for outcome, count in asdict(counts).items():
+    for outcome, count in counts._asdict().items():
         metrics.add_metric(f"Points{outcome.capitalize()}", MetricUnit.Count, count)
 
 
@@ -190,7 +190,7 @@ def token_unknown(_: StreamNotFound) -> Response[str]:
 
 @app.exception_handler(OutOfTime)
 def out_of_time(exc: OutOfTime) -> Response[str]:
-    saved = asdict(exc.saved)
+    saved = exc.saved._asdict()
     logger.warning("out of time", extra={"points": saved})
     count_points(exc.saved)
     return problem(

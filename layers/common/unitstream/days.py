@@ -7,8 +7,7 @@ any interleaving of the same requests ends in the same table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
 Version = tuple[int, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(NamedTuple):
     """How many points had which outcome."""
 
     created: int = 0
@@ -26,7 +24,7 @@ class Counts:
     unchanged: int = 0
     superseded: int = 0
 
-    def __add__(self, other: Counts) -> Counts:
+    def __add__(self, other: Counts) -> Counts:  # type: ignore[override]  # outcome by outcome, not one after the other
         return Counts(
             self.created + other.created,
             self.updated + other.updated,
