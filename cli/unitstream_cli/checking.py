@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import PydanticCustomError
 
 from unitstream.payload import parse_value
-from unitstream_cli.console import say
+from unitstream_cli.console import printable, say
 from unitstream_cli.errors import BadInput
 from unitstream_cli.mapping import Columns, Series
-from unitstream_cli.rows import Dialect, Fault, Row, Source, printable, read_as_one, size_of
+from unitstream_cli.rows import Dialect, Fault, Row, Source, read_as_one, size_of
 from unitstream_cli.spool import Combine, Place, Spool
 
 if TYPE_CHECKING:

@@ -17,6 +17,11 @@ def say(message: str) -> None:
     err.print(message, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
+def printable(text: str) -> str:
+    """Return `text` without what would move the cursor: files and names may hold it."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+
+
 def print_json(document: Any) -> None:
     """Print the one JSON document that is the result."""
     typer.echo(json.dumps(document, ensure_ascii=False, indent=2))

@@ -14,8 +14,9 @@ from pydantic_core import PydanticCustomError, ValidationError
 from unitstream.payload import field_errors, parse_value, points_validator
 from unitstream.problems import near_miss
 from unitstream.timestamps import floor_hour, parse_hour
+from unitstream_cli.console import printable
 from unitstream_cli.errors import BadInput
-from unitstream_cli.rows import Fault, printable
+from unitstream_cli.rows import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,10 +22,10 @@ from rich.table import Column
 
 from unitstream_cli.api import GIVE_UP_AFTER_SECONDS, Api, NotTheApi, Refused
 from unitstream_cli.checking import Faults, Reading, counted
-from unitstream_cli.console import err, print_json, say
+from unitstream_cli.console import err, print_json, printable, say
 from unitstream_cli.errors import CommandFailed, ExitCode, Interrupted, Unreachable
 from unitstream_cli.mapping import Columns, Decimal, Dimension, Floor
-from unitstream_cli.rows import STDIN, Dialect, Format, check_encoding, printable
+from unitstream_cli.rows import STDIN, Dialect, Format, check_encoding
 from unitstream_cli.sending import Journal, Outcome, Sender
 from unitstream_cli.settings import ApiKeyFileOption, JsonOption, TokenFileOption, UrlOption, service
 from unitstream_cli.spool import Combine, Spool

@@ -409,11 +409,6 @@ def read_as_one(where: str, first: int, last: int, reason: str) -> BadInput:
     )
 
 
-def printable(text: str) -> str:
-    """A file may hold what would move the cursor."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
-
-
 def _cells(count: int) -> str:
     return "1 cell" if count == 1 else f"{count} cells"
 
@@ -422,4 +417,4 @@ def size_of(paths: list[Path]) -> int | None:
     """Return how many bytes there are to read, or None when that is not known: stdin, pipes, files that are missing."""
     if not all(path.is_file() for path in paths):
         return None
-    return sum(os.stat(path).st_size for path in paths)  # noqa: PTH116  # one call
+    return sum(path.stat().st_size for path in paths)

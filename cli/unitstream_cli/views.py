@@ -21,9 +21,8 @@ from unitstream.periods import Granularity, Timeframe
 from unitstream_cli import settings
 from unitstream_cli.api import Api, Refused
 from unitstream_cli.checking import counted
-from unitstream_cli.console import err, out, print_json, say
+from unitstream_cli.console import err, out, print_json, printable, say
 from unitstream_cli.errors import BadInput
-from unitstream_cli.rows import printable
 from unitstream_cli.settings import ApiKeyFileOption, JsonOption, TokenFileOption, UrlOption
 from unitstream_cli.tables import (
     Column,

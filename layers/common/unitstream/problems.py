@@ -89,7 +89,7 @@ class StreamNotFound(Problem):
 class OutOfTime(Problem):
     """The deadline came before everything was saved. `saved` counts the points of which it is known that they are."""
 
-    def __init__(self, saved: Counts = Counts()) -> None:  # noqa: B008  # frozen
+    def __init__(self, saved: Counts = Counts()) -> None:  # noqa: B008  # immutable
         super().__init__(f"{saved.total} points saved before the deadline")
         self.saved = saved
 
