@@ -1,11 +1,10 @@
 """Errors that a client can do something about.
 
 Problem
-├── InvalidPayload     the request is wrong; nothing was saved
-├── InvalidParameters  parameters of its URL are wrong
-├── TooMuch            the question asks for more than one answer can hold, or than can be read in time
-├── StreamNotFound     the token names no active stream
-└── OutOfTime          DynamoDB throttled or failed until the deadline; sending the request again completes it
+├── InvalidRequest  its body or its parameters are wrong; nothing was saved or read
+├── TooMuch         the question asks for more than one answer can hold, or than can be read in time
+├── StreamNotFound  the token names no active stream
+└── OutOfTime       DynamoDB throttled or failed until the deadline; sending the request again completes it
 """
 
 from __future__ import annotations
@@ -25,50 +24,41 @@ _LONGEST_NEAR_MISS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class FieldError:
-    """One thing that is wrong with a request.
+class Finding:
+    """One thing to say of a request: an error in it, or a notice about what is allowed but looks like a mistake.
 
-    `pointer` is an RFC 6901 JSON pointer into the request body, `code` is stable and made for programs, `detail` is
-    made for people and may change.
+    `code` is stable and made for programs, `detail` is made for people and may change. `pointer`, an RFC 6901 JSON
+    pointer into the body, or `parameter`, the name of a query parameter or header, says where.
     """
 
-    pointer: str
     code: str
     detail: str
+    pointer: str | None = None
+    parameter: str | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class ParameterError:
-    """One thing that is wrong with the parameters of a request; `code` and `detail` as a `FieldError` has them."""
-
-    parameter: str
-    code: str
-    detail: str
+    def to_json(self) -> dict[str, str]:
+        """Return what an answer says of it."""
+        place = {"pointer": self.pointer, "parameter": self.parameter}
+        return {name: text for name, text in place.items() if text is not None} | {
+            "code": self.code,
+            "detail": self.detail,
+        }
 
 
 class Problem(Exception):
     """An error that a client can do something about."""
 
 
-class InvalidPayload(Problem):
-    """The request breaks the contract, so nothing of it was saved.
+class InvalidRequest(Problem):
+    """The body or the parameters break the contract, so nothing was saved or read.
 
-    `errors` holds the first `MAX_REPORTED_ERRORS` in the order of the document, `total` counts all of them.
+    `errors` holds the first `MAX_REPORTED_ERRORS` in the order of the request, `total` counts all of them.
     """
 
-    def __init__(self, errors: Sequence[FieldError], total: int) -> None:
-        super().__init__(f"{total} validation errors")
+    def __init__(self, errors: Sequence[Finding], total: int | None = None) -> None:
         self.errors = errors[:MAX_REPORTED_ERRORS]
-        self.total = total
-
-
-class InvalidParameters(Problem):
-    """Parameters of a request are wrong; `errors` holds the first `MAX_REPORTED_ERRORS`, `total` counts all."""
-
-    def __init__(self, errors: Sequence[ParameterError]) -> None:
-        super().__init__(f"{len(errors)} wrong parameters")
-        self.errors = errors[:MAX_REPORTED_ERRORS]
-        self.total = len(errors)
+        self.total = len(errors) if total is None else total
+        super().__init__(f"{self.total} errors")
 
 
 class TooMuch(Problem):
@@ -87,11 +77,12 @@ class StreamNotFound(Problem):
 
 
 class OutOfTime(Problem):
-    """The deadline came before everything was saved. `saved` counts the points of which it is known that they are."""
+    """The deadline came first. `saved` counts the points of which it is known that they are saved."""
 
-    def __init__(self, saved: Counts = Counts()) -> None:  # noqa: B008  # immutable
+    def __init__(self, saved: Counts = Counts(), notices: Sequence[Finding] = ()) -> None:  # noqa: B008  # immutable
         super().__init__(f"{saved.total} points saved before the deadline")
         self.saved = saved
+        self.notices = notices
 
 
 def near_miss(given: str, known: Iterable[str], cutoff: float = 0.53) -> str:
