@@ -6,8 +6,6 @@ import base64
 import gc
 import json
 import os
-from collections import Counter
-from dataclasses import asdict
 from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -16,11 +14,14 @@ from aws_lambda_powertools.event_handler import Response, content_types
 from aws_lambda_powertools.logging import correlation_paths
 from aws_lambda_powertools.metrics import MetricUnit
 
+from unitstream.compression import unpacked
 from unitstream.dynamodb import LONGEST_CALL, create_client
 from unitstream.payload import MAX_BODY_BYTES, invalid_body, parse
-from unitstream.problems import InvalidParameters, InvalidPayload, OutOfTime, ParameterError, StreamNotFound
-from unitstream.store import Effort, MetricsTable, Origin
+from unitstream.problems import BodyTooLarge, InvalidRequest, OutOfTime, StreamNotFound
+from unitstream.questions import dry_run_of
+from unitstream.store import Effort, Origin, Store
 from unitstream.streams import StreamsTable
+from unitstream.table import Table
 from unitstream_http import (
     RETRY_AFTER_SECONDS,
     create_resolver,
@@ -33,14 +34,16 @@ from unitstream_http import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from unitstream.days import Counts
+    from unitstream.problems import Finding
 
 # What is left for a call that starts right before the deadline, and for the answer.
 RESERVED_SECONDS = LONGEST_CALL + 0.5
-DRY_RUN = "dry_run"
 # JSON, and what clients say of a body when they are not told: nothing, curl's and urllib's default, and text.
 JSON_TYPES = {"", "application/json", "application/x-www-form-urlencoded", "text/plain"}
 
@@ -62,31 +65,39 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
 def ingest() -> Response[str]:
     event = app.current_event
     deadline = deadline_of(app, RESERVED_SECONDS)
-    dry_run = dry_run_of(event)
-    if event.headers.get("Content-Encoding", "identity").lower() != "identity":
+    dry_run = dry_run_of(event.resolved_query_string_parameters)
+    encoding = event.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in {"", "identity", "gzip"}:
         return encoding_unsupported()
     media_type = event.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if media_type not in JSON_TYPES and not media_type.endswith("+json"):
         return content_type_unsupported()
     body = body_of(event)
+    if encoding == "gzip":
+        body = unpacked(body)
     if len(body) > MAX_BODY_BYTES:
-        return body_too_large(len(body))
+        raise BodyTooLarge
     request = parse(body)
-    streams_table, metrics_table = tables()
+    streams_table, store = tables()
     stream = streams_table.find(request.data_stream_token, deadline)
     logger.append_keys(stream_id=stream.stream_id)
-    origin = Origin(stream.stream_id, request.metric_agg_func, event.request_context.request_time_epoch)
+    origin = Origin(stream.stream_id, event.request_context.request_time_epoch)
     effort = Effort()
     try:
-        counts = metrics_table.save(request, origin, deadline, effort, dry_run=dry_run)
+        saved = store.save(request, origin, deadline, effort, dry_run=dry_run)
     finally:
         count_effort(effort)
-    points = {"received": request.received} | counts._asdict()
-    logger.info("dry run" if dry_run else "saved", extra={"points": points, "rounds": effort.rounds})
+    answer = {"received": request.received} | answer_of(saved.counts, saved.notices)
+    logger.info("dry run" if dry_run else "saved", extra={"points": answer, "rounds": effort.rounds})
     if dry_run:
-        return Response(HTTPStatus.OK, content_types.APPLICATION_JSON, json.dumps(points))
-    count_points(counts)
-    return Response(HTTPStatus.CREATED, content_types.APPLICATION_JSON, json.dumps(points))
+        return Response(HTTPStatus.OK, content_types.APPLICATION_JSON, json.dumps(answer))
+    count_points(saved.counts)
+    return Response(HTTPStatus.CREATED, content_types.APPLICATION_JSON, json.dumps(answer))
+
+
+def answer_of(counts: Counts, notices: Sequence[Finding]) -> dict[str, Any]:
+    told = {"notices": [notice.to_json() for notice in notices]} if notices else {}
+    return counts._asdict() | told
 
 
 def count_points(counts: Counts) -> None:
@@ -103,19 +114,6 @@ def count_effort(effort: Effort) -> None:
     metrics.add_metric("WriteTime", MetricUnit.Milliseconds, effort.write_time * 1000)
 
 
-def dry_run_of(event: APIGatewayProxyEvent) -> bool:
-    """Whether the request is only a question. A parameter that is misspelt would save what was not to be saved."""
-    parameters = event.resolved_query_string_parameters
-    unknown = sorted(parameters.keys() - {DRY_RUN})
-    values = parameters.get(DRY_RUN, ["false"])
-    if unknown:
-        detail = f"there is no such parameter, only {DRY_RUN}"
-        raise InvalidParameters([ParameterError(unknown[0], "parameter_invalid", detail)])
-    if values not in (["true"], ["false"]):
-        raise InvalidParameters([ParameterError(DRY_RUN, "parameter_invalid", "must be true or false, once")])
-    return values == ["true"]
-
-
 def body_of(event: APIGatewayProxyEvent) -> bytes:
     text = event.body or ""
     if not event.is_base64_encoded:
@@ -129,21 +127,12 @@ def body_of(event: APIGatewayProxyEvent) -> bytes:
 
 
 @cache
-def tables() -> tuple[StreamsTable, MetricsTable]:
+def tables() -> tuple[StreamsTable, Store]:
     client = create_client()
-    return StreamsTable(client, os.environ["STREAMS_TABLE"]), MetricsTable(client, os.environ["METRICS_TABLE"])
+    return StreamsTable(client, os.environ["STREAMS_TABLE"]), Store(Table(client, os.environ["METRICS_TABLE"]))
 
 
 # The answers that are not a success. Those of every function are in unitstream_http, the gateway's in template.yaml.
-
-
-def body_too_large(size: int) -> Response[str]:
-    return problem(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        "body-too-large",
-        "Body too large",
-        f"The body has {size:,} bytes, and {MAX_BODY_BYTES:,} are allowed: split the request.",
-    )
 
 
 def content_type_unsupported() -> Response[str]:
@@ -160,27 +149,23 @@ def encoding_unsupported() -> Response[str]:
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "encoding-unsupported",
         "Encoding not supported",
-        "The body must be plain JSON, without a Content-Encoding. Nothing was saved.",
+        "The body must be plain JSON, or JSON in gzip with the header Content-Encoding: gzip. Nothing was saved.",
     )
 
 
-@app.exception_handler(InvalidPayload)
-def invalid_payload(exc: InvalidPayload) -> Response[str]:
-    metrics.add_metric("ValidationErrors", MetricUnit.Count, exc.total)
-    for code, count in Counter(error.code for error in exc.errors).items():
-        metrics.add_metric(f"Invalid_{code}", MetricUnit.Count, count)
-    shown = "" if exc.total == len(exc.errors) else f" The first {len(exc.errors)} are listed."
-    return invalid_request(
-        f"The request has {exc.total:,} error{'s' if exc.total > 1 else ''}, and nothing of it was saved.{shown}",
-        [asdict(error) for error in exc.errors],
-        exc.total,
+@app.exception_handler(InvalidRequest)
+def request_invalid(exc: InvalidRequest) -> Response[str]:
+    return invalid_request(exc, ", and nothing of it was saved.")
+
+
+@app.exception_handler(BodyTooLarge)
+def body_too_large(_: BodyTooLarge) -> Response[str]:
+    return problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "body-too-large",
+        "Body too large",
+        f"The body has more than the {MAX_BODY_BYTES:,} bytes that are allowed: split the request. Nothing was saved.",
     )
-
-
-@app.exception_handler(InvalidParameters)
-def invalid_parameters(exc: InvalidParameters) -> Response[str]:
-    errors = [asdict(error) for error in exc.errors]
-    return invalid_request("A query parameter is wrong, and nothing was saved.", errors, exc.total)
 
 
 @app.exception_handler(StreamNotFound)
@@ -190,8 +175,7 @@ def token_unknown(_: StreamNotFound) -> Response[str]:
 
 @app.exception_handler(OutOfTime)
 def out_of_time(exc: OutOfTime) -> Response[str]:
-    saved = exc.saved._asdict()
-    logger.warning("out of time", extra={"points": saved})
+    logger.warning("out of time", extra={"points": exc.saved._asdict()})
     count_points(exc.saved)
     return problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -200,7 +184,7 @@ def out_of_time(exc: OutOfTime) -> Response[str]:
         "The database was too busy. The counts say what is saved so far. The same request can safely be sent again, "
         "which completes it.",
         headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
-        **saved,
+        **answer_of(exc.saved, exc.notices),
     )
 
 

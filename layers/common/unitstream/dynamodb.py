@@ -1,19 +1,25 @@
-"""Calling DynamoDB: the client's settings, which errors pass, and how to pace what is tried again."""
+"""Calling DynamoDB: the client's settings, which errors pass, how to pace what is tried again, and side by side."""
 
 from __future__ import annotations
 
+import random
 import time
-from random import SystemRandom
-from typing import TYPE_CHECKING, cast
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004  # botocore's, on purpose
 from botocore.session import get_session
 
+from unitstream.problems import OutOfTime
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 # Calls to DynamoDB that a request has under way at once.
 CONNECTIONS = 8
@@ -43,8 +49,6 @@ _DOCUMENTS = (
     "KeysAndAttributes",
     "QueryOutput",
 )
-# The seconds of a snapshotted function are shared by its copies, and so would be a seeded generator's state.
-_random = SystemRandom()
 
 
 def create_client() -> DynamoDBClient:
@@ -89,5 +93,23 @@ def paced(deadline: float) -> Iterator[int]:
     while time.monotonic() + pause < deadline:
         time.sleep(pause)
         yield attempt
-        pause = _random.uniform(0, min(_LONGEST_PAUSE, _SHORTEST_PAUSE * 2**attempt))
+        pause = random.uniform(0, min(_LONGEST_PAUSE, _SHORTEST_PAUSE * 2**attempt))  # noqa: S311  # no secret
         attempt += 1
+
+
+def side_by_side(work: Callable[[T], R], parts: Sequence[T]) -> list[R]:
+    """Return what `work` returns for each part, `CONNECTIONS` of them at a time.
+
+    When a part fails, those that were not begun are left out, and its error is raised: of several an `OutOfTime`, since
+    a call that was throttled to the end says more than others that were only late.
+    """
+    if len(parts) < 2:
+        return [work(part) for part in parts]
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        futures = [pool.submit(work, part) for part in parts]
+        wait(futures, return_when=FIRST_EXCEPTION)
+        pool.shutdown(cancel_futures=True)
+    errors = [error for future in futures if not future.cancelled() and (error := future.exception())]
+    for error in sorted(errors, key=lambda error: not isinstance(error, OutOfTime)):
+        raise error
+    return [future.result() for future in futures]

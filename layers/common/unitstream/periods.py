@@ -112,6 +112,12 @@ def previous_timeframe(timeframe: Timeframe, granularity: Granularity) -> tuple[
     return Timeframe(str(_months_before(start, months)), str(previous_end)), Shift(0, months)
 
 
+def overlap(timeframe: Timeframe, other: Timeframe) -> Timeframe | None:
+    """Return the days that both have, if any."""
+    start, end = max(timeframe.start, other.start), min(timeframe.end, other.end)
+    return Timeframe(start, end) if start <= end else None
+
+
 def _days_before(day: date, days: int) -> date:
     return date.fromordinal(max(1, day.toordinal() - days))
 

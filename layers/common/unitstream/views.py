@@ -6,9 +6,9 @@ series lacks one.
 
 from __future__ import annotations
 
-from array import array
 from dataclasses import dataclass
-from math import fsum, isfinite
+from decimal import Context, Decimal, Inexact
+from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
 from unitstream.periods import Granularity, Shift, Timeframe, count_periods, period_of, periods
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 # Periods, of all groups together. An answer of 6 MB holds fewer, in most forms; of a unit metric, each is larger.
 MAX_CELLS = 200_000
 MAX_UNIT_CELLS = 50_000
-# Values that wait to be added up, 8 bytes each. Far more than the parts that an exact sum can have.
-_MOST_WAITING = 128
+# Sums have at most 135 digits before the point and 147 after it; one that had more would fail rather than be rounded.
+_add_exactly = Context(prec=400, traps=[Inexact]).add
 
 
 class Cell(NamedTuple):
@@ -92,42 +92,32 @@ class UnitMetric:
 
 
 class _Sum:
-    """An exact sum: parts that add up to it, and values that were not added up yet.
+    """An exact sum of decimals, as they were sent: it depends neither on their order nor on when they were added."""
 
-    `fsum` rounds the sum of all that it is given once. What is left when that is taken away again is summed in the same
-    way, until nothing is left: then the roundings are the sum, exactly, however many values they stand for. There are
-    as many as it takes to cover the values' magnitudes, two or three as a rule. So the sum depends neither on the order
-    of the values nor on when they were added up.
-    """
-
-    __slots__ = ("_waiting", "points")
+    __slots__ = ("_sum", "points")
 
     def __init__(self) -> None:
-        self._waiting = array("d")
+        self._sum = Decimal(0)
         self.points = 0
 
-    def add(self, values: Sequence[float]) -> None:
-        self.points += len(values)
-        self._waiting.extend(values)
-        if len(self._waiting) > _MOST_WAITING:
-            self._add_up()
-
-    def _add_up(self) -> None:
-        parts = array("d")
-        while part := fsum(self._waiting):
-            parts.append(part)
-            self._waiting.append(-part)
-        self._waiting = parts
+    def add(self, numbers: Sequence[str]) -> None:
+        self.points += len(numbers)
+        total = self._sum
+        for number in numbers:
+            total = _add_exactly(total, Decimal(number))
+        self._sum = total
 
     def value(self) -> float:
-        return fsum(self._waiting) + 0.0  # there is no negative zero in the table
+        return float(self._sum)
 
 
 class _Average(_Sum):
     __slots__ = ()
 
     def value(self) -> float:
-        return super().value() / self.points
+        # Whole numbers: their quotient is rounded once, where a decimal would be rounded before it becomes a float.
+        numerator, denominator = self._sum.as_integer_ratio()
+        return numerator / (denominator * self.points)
 
 
 class _Extreme:
@@ -140,13 +130,13 @@ class _Extreme:
         self._value: float | None = None
         self.points = 0
 
-    def add(self, values: Sequence[float]) -> None:
-        self.points += len(values)
-        picked = self._pick(values)
+    def add(self, numbers: Sequence[str]) -> None:
+        self.points += len(numbers)
+        picked = self._pick(map(float, numbers))
         self._value = picked if self._value is None else self._pick((self._value, picked))
 
     def value(self) -> float:
-        return (self._value or 0.0) + 0.0  # as above
+        return self._value or 0.0
 
 
 _CELLS: dict[AggFunc, Callable[[], _Sum | _Extreme]] = {
@@ -181,23 +171,24 @@ class Aggregates:
         self._cells = 0
         self._cells_a_group = count_periods(timeframe, granularity) if fill else 0
 
-    def know(self, group: Group) -> None:
-        """Take note of a group, which may have no points."""
-        if group not in self._groups:
-            self._groups[group] = {}
-            self._count(self._cells_a_group)
+    def know(self, groups: Iterable[Group]) -> None:
+        """Take note of groups, which may have no points."""
+        for group in groups:
+            self._cells_of(group)
 
-    def add(self, group: Group, day: str, hours: Iterable[str], values: Sequence[float]) -> None:
-        """Add the values of a day of a known group, at least one. `hours` are theirs, as two digits."""
-        cells = self._groups[group]
+    def add(self, group: Group, day: str, hours: Iterable[str], numbers: Sequence[str]) -> None:
+        """Add what a series of `group` has on `day`: the decimals, at least one, and their hours, as two digits."""
+        cells = self._groups.get(group)
+        if cells is None:
+            cells = self._cells_of(group)
         if self._granularity == "hour":
-            for hour, value in zip(hours, values, strict=True):
-                self._cell(cells, f"{day}T{hour}:00:00Z").add((value,))
+            for hour, number in zip(hours, numbers, strict=True):
+                self._cell(cells, f"{day}T{hour}:00:00Z").add((number,))
             return
         period = self._periods.get(day)
         if period is None:
             period = self._periods[day] = period_of(day, self._granularity)
-        self._cell(cells, period).add(values)
+        self._cell(cells, period).add(numbers)
 
     def results(self) -> dict[Group, dict[str, Cell]]:
         """Return the values by group and period, in no order."""
@@ -205,6 +196,12 @@ class Aggregates:
             group: {period: Cell(period, cell.value(), cell.points) for period, cell in cells.items()}
             for group, cells in self._groups.items()
         }
+
+    def _cells_of(self, group: Group) -> dict[str, _Sum | _Extreme]:
+        if group not in self._groups:
+            self._groups[group] = {}
+            self._count(self._cells_a_group)
+        return self._groups[group]
 
     def _cell(self, cells: dict[str, _Sum | _Extreme], period: str) -> _Sum | _Extreme:
         cell = cells.get(period)

@@ -1,0 +1,292 @@
+"""The Metrics table: its keys, its items, and the calls to DynamoDB that read and write them.
+
+    item     pk                                sk                      holds
+    day      {stream_id}#{metric_id}#{shard}   2022-10-01#{record_id}  v00…v23 values, t00…t23 when received, rev
+    series   {stream_id}#{metric_id}#{shard}   series#{record_id}      name, function, dimensions
+    metric   {stream_id}#metrics               {metric_name}#{Sum}     name, function, ID, days, shards, key sets, rev
+
+The shard is the first digit of the record ID. So the days of a metric lie in order in at most 16 item collections, and
+its series after them. `rev` is a random text that each write of an item changes: writing on the condition that it is
+what was read tells whether somebody else wrote in between.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from enum import Enum
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from unitstream.dynamodb import CALL_ERRORS, is_transient, paced
+from unitstream.identity import Metric, metric_id
+from unitstream.problems import OutOfTime, TooMuch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import BatchStatementRequestTypeDef
+
+    from unitstream.identity import Series
+
+    # DynamoDB's JSON, as it is: the client passes it through.
+    Item = dict[str, Any]
+
+T = TypeVar("T")
+
+# DynamoDB's limits for one call.
+KEYS_PER_READ = 100
+STATEMENTS_PER_WRITE = 25
+
+# The attributes of a day, by hour.
+VALUE = tuple(f"v{hour:02}" for hour in range(24))
+RECEIVED = tuple(f"t{hour:02}" for hour in range(24))
+
+SERIES = "series#"
+# Comes after all record IDs, in sort keys that end with one.
+LAST = "~"
+# No metric's sort key comes before the one or after the other: its name is not empty, and 1,024 bytes are the most.
+FIRST_METRIC = "\0"
+LAST_METRIC = "\U0010ffff" * 256
+
+
+class Key(NamedTuple):
+    pk: str
+    sk: str
+
+    def to_item(self) -> Item:
+        return {"pk": {"S": self.pk}, "sk": {"S": self.sk}}
+
+    @classmethod
+    def from_item(cls, item: Item) -> Key:
+        return cls(item["pk"]["S"], item["sk"]["S"])
+
+
+def shard_pk(stream_id: str, metric: Metric, shard: str) -> str:
+    return f"{stream_id}#{metric_id(metric)}#{shard}"
+
+
+def day_key(stream_id: str, metric: Metric, record_id: str, day: str) -> Key:
+    return Key(shard_pk(stream_id, metric, record_id[0]), f"{day}#{record_id}")
+
+
+def series_key(stream_id: str, metric: Metric, record_id: str) -> Key:
+    return Key(shard_pk(stream_id, metric, record_id[0]), f"{SERIES}{record_id}")
+
+
+def metrics_pk(stream_id: str) -> str:
+    return f"{stream_id}#metrics"
+
+
+def metric_key(stream_id: str, metric: Metric) -> Key:
+    """Three letters of the function, so that 255 characters of 4 bytes still fit a sort key's 1,024 bytes."""
+    return Key(metrics_pk(stream_id), f"{metric.metric_name}#{metric.metric_agg_func[:3]}")
+
+
+def described(metric: Metric) -> Item:
+    """Return what the items of a metric and of its series say of it."""
+    return {"metric_name": {"S": metric.metric_name}, "metric_agg_func": {"S": metric.metric_agg_func}}
+
+
+def series_attributes(series: Series) -> Item:
+    dimensions = {key: {"S": value} for key, value in series.dimensions.items()}
+    return described(series.metric) | {"dimensions": {"M": dimensions}}
+
+
+def dimensions_of(item: Item) -> dict[str, str]:
+    """Return the dimensions that a series' item holds."""
+    return {key: value["S"] for key, value in item["dimensions"]["M"].items()}
+
+
+def new_revision() -> str:
+    return os.urandom(8).hex()
+
+
+class Outcome(Enum):
+    """What became of a write."""
+
+    WRITTEN = "written"
+    # An insert found an item under its key.
+    EXISTS = "exists"
+    # Somebody else wrote the item since it was read, or is writing it.
+    LOST_RACE = "lost race"
+    # DynamoDB was too busy, or failed: the write may have happened or not.
+    BUSY = "busy"
+    # The deadline came first.
+    NOT_SENT = "not sent"
+
+
+# https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchStatementError.html
+_OUTCOMES = {
+    "": Outcome.WRITTEN,
+    "ConditionalCheckFailed": Outcome.LOST_RACE,
+    "DuplicateItem": Outcome.EXISTS,
+    "TransactionConflict": Outcome.LOST_RACE,
+    "InternalServerError": Outcome.BUSY,
+    "ProvisionedThroughputExceeded": Outcome.BUSY,
+    "RequestLimitExceeded": Outcome.BUSY,
+    "ThrottlingError": Outcome.BUSY,
+}
+
+
+class StatementRefused(Exception):
+    """DynamoDB refused a statement for a reason that trying again does not mend; `code` is its error code."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Table:
+    """The calls. Deadlines are of the monotonic clock; a call that is under way then may take a moment longer."""
+
+    def __init__(self, client: DynamoDBClient, name: str) -> None:
+        self.client = client
+        self._name = name
+
+    # --- one attempt, for who decides himself what to do about what is left ------------------------------------------
+
+    def read(
+        self, keys: Sequence[Key], attributes: Iterable[str], deadline: float, *, consistent: bool
+    ) -> tuple[dict[Key, Item], set[Key]]:
+        """Return the items that there are under `keys`, and the keys that could not be read this time.
+
+        A read that is not consistent may be stale, at half the price.
+        """
+        items: dict[Key, Item] = {}
+        unread: set[Key] = set()
+        projection = ",".join(("pk", "sk", *attributes))
+        for batch in batches(keys, KEYS_PER_READ):
+            if time.monotonic() >= deadline:
+                unread.update(batch)
+                continue
+            wanted = {
+                "Keys": [key.to_item() for key in batch],
+                "ProjectionExpression": projection,
+                "ConsistentRead": consistent,
+            }
+            answer = self._attempt(partial(self.client.batch_get_item, RequestItems={self._name: wanted}))
+            if answer is None:
+                unread.update(batch)
+                continue
+            items.update((Key.from_item(item), item) for item in answer["Responses"].get(self._name, []))
+            for left in answer["UnprocessedKeys"].values():
+                unread.update(Key.from_item(item) for item in left["Keys"])
+        return items, unread
+
+    def write(self, statements: Sequence[BatchStatementRequestTypeDef], deadline: float) -> list[Outcome]:
+        """Execute `statements`, each by itself. Raises `StatementRefused` for an error that is there to stay."""
+        outcomes: list[Outcome] = []
+        for batch in batches(statements, STATEMENTS_PER_WRITE):
+            if time.monotonic() >= deadline:
+                outcomes += [Outcome.NOT_SENT] * len(batch)
+                continue
+            answer = self._attempt(partial(self.client.batch_execute_statement, Statements=batch))
+            if answer is None:
+                outcomes += [Outcome.BUSY] * len(batch)
+                continue
+            codes = [response.get("Error", {}).get("Code", "") for response in answer["Responses"]]
+            if refused := set(codes) - _OUTCOMES.keys():
+                raise StatementRefused(", ".join(sorted(refused)))
+            outcomes += [_OUTCOMES[code] for code in codes]
+        return outcomes
+
+    def insert(self, key: Key, attributes: Item) -> BatchStatementRequestTypeDef:
+        """Return the statement that writes a new item; it loses the race when there is one under `key`."""
+        item = key.to_item() | attributes
+        return {"Statement": _insert_text(self._name, tuple(item)), "Parameters": list(item.values())}
+
+    def update(self, key: Key, attributes: Item, revision: str) -> BatchStatementRequestTypeDef:
+        """Return the statement that changes an item; it loses the race when its `rev` is not `revision` any more."""
+        conditions = key.to_item() | {"rev": {"S": revision}}
+        return {
+            "Statement": _update_text(self._name, tuple(attributes), tuple(conditions)),
+            "Parameters": [*attributes.values(), *conditions.values()],
+        }
+
+    # --- as many attempts as there is time for -----------------------------------------------------------------------
+
+    def read_all(
+        self, keys: Sequence[Key], attributes: Iterable[str], deadline: float, *, consistent: bool = False
+    ) -> dict[Key, Item]:
+        """Return the items that there are under `keys`. Raises `OutOfTime`, or `TooMuch` as `query` does."""
+        items: dict[Key, Item] = {}
+
+        def read_what_is_left() -> bool:
+            nonlocal keys
+            more, unread = self.read(keys, attributes, deadline, consistent=consistent)
+            items.update(more)
+            keys = [key for key in keys if key in unread]
+            return not keys
+
+        if keys:
+            self._until(deadline, read_what_is_left)
+        return items
+
+    def query(
+        self,
+        pk: str,
+        first: str,
+        last: str,
+        page_sizes: Iterator[int],
+        deadline: float,
+        *,
+        attributes: Iterable[str] = (),
+    ) -> Iterator[list[Item]]:
+        """Yield the items under `pk` with sort keys from `first` to `last`, in order, a page at a time.
+
+        Raises `OutOfTime` when DynamoDB throttles or fails until `deadline`, `TooMuch` when it is only late.
+        """
+        arguments: dict[str, Any] = {
+            "TableName": self._name,
+            "KeyConditionExpression": "pk = :pk AND sk BETWEEN :first AND :last",
+            "ExpressionAttributeValues": {":pk": {"S": pk}, ":first": {"S": first}, ":last": {"S": last}},
+        }
+        if attributes:
+            arguments["ProjectionExpression"] = ",".join(attributes)
+        for page_size in page_sizes:
+            arguments["Limit"] = page_size
+            answer = self._until(deadline, partial(self._attempt, partial(self.client.query, **arguments)))
+            yield answer["Items"]
+            if "LastEvaluatedKey" not in answer:
+                return
+            arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def _attempt(self, call: Callable[[], T]) -> T | None:
+        """Return what `call` returns, or None when it failed in a way that may pass."""
+        try:
+            return call()
+        except CALL_ERRORS as exc:
+            if not is_transient(exc):
+                raise
+            return None
+
+    def _until(self, deadline: float, attempt: Callable[[], T | None]) -> T:
+        """Return what `attempt` returns, made again while that is nothing."""
+        throttled = False
+        for _ in paced(deadline):
+            if result := attempt():
+                return result
+            throttled = True
+        if throttled:
+            raise OutOfTime
+        raise TooMuch("There is more to read than there is time for: choose a shorter range of days, or filter.")
+
+
+@lru_cache(maxsize=1_024)
+def _insert_text(table_name: str, attributes: tuple[str, ...]) -> str:
+    values = ",".join(f"'{name}':?" for name in attributes)
+    return f'INSERT INTO "{table_name}" VALUE {{{values}}}'
+
+
+@lru_cache(maxsize=1_024)
+def _update_text(table_name: str, attributes: tuple[str, ...], conditions: tuple[str, ...]) -> str:
+    changes = " ".join(f"SET {name}=?" for name in attributes)
+    return f'UPDATE "{table_name}" {changes} WHERE {" AND ".join(f"{name}=?" for name in conditions)}'
+
+
+def batches(items: Sequence[T], size: int) -> Iterator[list[T]]:
+    """itertools.batched comes with Python 3.12."""
+    for start in range(0, len(items), size):
+        yield list(items[start : start + size])
