@@ -183,7 +183,7 @@ class Sandbox:
     """A process that serves one event at a time, as Lambda's sandboxes do."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        paths = [str(REPOSITORY / path) for path in ("layers/common", "functions/ingest", "tests")]
+        paths = [str(REPOSITORY / path) for path in ("layers/common", "functions", "tests")]
         self._environment = {**os.environ, **environment, "PYTHONPATH": os.pathsep.join(paths)}
         self.start()
 

@@ -118,7 +118,7 @@ def lambda_context(timeout_seconds: float) -> Any:
 
 def main() -> None:
     answers, sys.stdout = sys.stdout, io.StringIO()
-    import app  # noqa: PLC0415  # its logger keeps the stdout that it finds
+    from ingest import app  # noqa: PLC0415  # its logger keeps the stdout that it finds
 
     faults = Faults()
     for line in sys.stdin:

@@ -48,7 +48,7 @@ FIRST_RECEIVED_AT = 1_665_000_000_000
 HOURS_A_SERIES = 168
 METRIC = "gigabytes"
 
-IMPORT_HANDLER = "import app; app.tables()"
+IMPORT_HANDLER = "from ingest import app; app.tables()"
 IMPORT_BOTO3 = "import boto3; boto3.client('dynamodb')"
 
 Point = dict[str, Any]

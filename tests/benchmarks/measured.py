@@ -139,7 +139,7 @@ def one_point(job: dict[str, Any]) -> dict[str, Any]:
 
 def warm_handler(job: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Return the handler after its first requests: it has its connections, and knows the token."""
-    import app  # noqa: PLC0415  # only where it is measured
+    from ingest import app  # noqa: PLC0415  # only where it is measured
 
     def invoke(event: dict[str, Any]) -> dict[str, Any]:
         give_up = time.monotonic() + TIMEOUT_SECONDS

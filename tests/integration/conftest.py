@@ -11,7 +11,7 @@ from delivery import FaultProxy, Sandbox
 from stack import DEMO_STREAM_ID, DEMO_TOKEN
 from support import Tables
 
-import app
+from ingest import app
 from views import app as views_app
 
 if TYPE_CHECKING:

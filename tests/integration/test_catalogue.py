@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from stack import DEMO_STREAM_ID, DEMO_TOKEN
 from support import point, proxy_event, request_body
 
-import app
+from ingest import app
 from unitstream.dynamodb import CONNECTIONS
 from unitstream.identity import record_id
 

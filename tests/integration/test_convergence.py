@@ -9,7 +9,7 @@ from delivery import OUTCOMES, RECORDS, Place, Request, Stream, is_some_serial_o
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import app
+from ingest import app
 
 if TYPE_CHECKING:
     from collections.abc import Callable

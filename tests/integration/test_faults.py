@@ -28,8 +28,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from worker import REFUSALS
 
-import app
 import unitstream_http
+from ingest import app
 from unitstream.dynamodb import READ_TIMEOUT
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from botocore.exceptions import ClientError
 from stack import DEMO_STREAM_ID, DEMO_TOKEN
 from support import get_event, point, proxy_event, request_body
 
-import app
 import unitstream_http
+from ingest import app
 from views import app as views_app
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 from stack import DEMO_STREAM_ID, DEMO_TOKEN
 from support import point, proxy_event, request_body
 
-import app
 import unitstream_http
+from ingest import app
 from unitstream.identity import record_id
 from unitstream.streams import token_key
 

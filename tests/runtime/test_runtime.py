@@ -17,7 +17,7 @@ from support import REPOSITORY, create_stream, get_event, point, proxy_event, re
 
 from unitstream.store import STATEMENTS_PER_WRITE
 from unitstream_cli import replay
-from views.app import LARGEST_BODY_BYTES
+from views.forms import LARGEST_BODY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ NOW = 1_700_000_000_000
 HOURS = 4 * 7 * 24
 OUTCOMES = ("created", "updated", "unchanged", "superseded")
 LIST_MODULES = """
-import app, awslambdaric, json, sys
+import awslambdaric, ingest.app, json, sys
 files = {name: module.__file__ for name, module in sys.modules.items() if getattr(module, "__file__", None)}
 print(json.dumps([sys.prefix, sys.base_prefix, files]))
 """
@@ -105,7 +105,7 @@ def test_all_that_is_imported_is_built_or_comes_with_the_runtime(artefacts: dict
     for name, file in files.items():
         source = next(source for source, folder in sources.items() if Path(file).is_relative_to(folder))
         found[source].add(name.partition(".")[0])
-    assert "app" in found["function"]
+    assert "ingest" in found["function"]
     assert {"unitstream", "unitstream_http", "aws_lambda_powertools", "jmespath"} <= found["layer"]
     assert "botocore" in found["runtime"]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 from support import LambdaContext, point, proxy_event, request_body
 
-import app
+from ingest import app
 from unitstream.payload import MAX_BODY_BYTES, parse
 from unitstream.problems import InvalidPayload
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support import SECRET_TOKEN, LambdaContext, point, proxy_event, request_body
 
-import app
+from ingest import app
 from unitstream.days import Counts
 from unitstream.payload import MAX_BODY_BYTES
 from unitstream.problems import OutOfTime

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import REPOSITORY, LambdaContext, get_event, point, proxy_event, request_body
 
-import app
+from ingest import app
 from unitstream import questions
 from unitstream.days import Counts
 from unitstream.identity import AggFunc
