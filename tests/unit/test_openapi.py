@@ -222,7 +222,7 @@ def test_the_parameters_are_those_that_the_code_knows(path: str) -> None:
     with pytest.raises(InvalidParameters) as refused:
         ASK[path]({"": [""]})
     unknown, *missing = refused.value.errors
-    known = unknown.detail.partition("those known here are ")[2].split(", ")
+    known = unknown.detail.partition("known here: ")[2].split(", ")
     assert list(described) == known
     required = {name for name, one in described.items() if one["required"]}
     assert required == {error.parameter for error in missing if error.code == "missing"}

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import base64
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unitstream.periods import Timeframe
-from unitstream.problems import InvalidParameters
+from unitstream.identity import Metric
+from unitstream.parameters import encode_cursor
+from unitstream.periods import Granularity, Timeframe
+from unitstream.problems import InvalidRequest
 from unitstream.questions import (
     Filter,
-    Metric,
     MetricsQuestion,
-    PointPlace,
     PointsQuestion,
     SeriesQuestion,
     UnitMetricQuestion,
     ViewQuestion,
+    dry_run_of,
     metrics_question,
-    next_cursor,
     points_question,
     series_question,
     unit_metric_question,
@@ -32,32 +31,32 @@ from unitstream.questions import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Parameters = dict[str, list[str]]
+    from unitstream.parameters import Query
 
 RANGE = {"start_date": ["2022-10-01"], "end_date": ["2022-10-31"]}
 METRIC = {"metric_name": ["orders"], "metric_agg_func": ["Sum"]}
-VIEW: Parameters = {**METRIC, **RANGE, "granularity": ["day"]}
-UNIT_METRIC: Parameters = {"numerator": ["costs:Sum"], "denominator": ["orders:Sum"], **RANGE, "granularity": ["month"]}
-POINTS: Parameters = {**METRIC, **RANGE}
+VIEW: Query = {**METRIC, **RANGE}
+UNIT_METRIC: Query = {"numerator": ["costs:Sum"], "denominator": ["orders:Sum"], **RANGE}
+POINTS: Query = {**METRIC, **RANGE}
 OCTOBER = Timeframe("2022-10-01", "2022-10-31")
-RECORD_ID = "0a" * 32
+CURSOR = encode_cursor("a digest", ["a place"])
 
 
 def errors_of(ask: Callable[[], object]) -> dict[str, tuple[str, str]]:
     """Return code and detail by parameter."""
-    with pytest.raises(InvalidParameters) as caught:
+    with pytest.raises(InvalidRequest) as caught:
         ask()
-    return {error.parameter: (error.code, error.detail) for error in caught.value.errors}
+    return {str(error.parameter): (error.code, error.detail) for error in caught.value.errors}
 
 
 def test_a_view_is_asked_for() -> None:
     """Everything that is needed, and then everything that is possible."""
-    assert view_question(VIEW) == ViewQuestion(Metric("orders", "Sum"), OCTOBER, "day")
-    asked = VIEW | {"group_by": ["region,plan", "country"], "filter": ["region:eu,us", "-plan:free"], "fill": ["null"]}
-    assert view_question(asked) == ViewQuestion(
+    assert view_question(VIEW) == ViewQuestion(Metric("orders", "Sum"), OCTOBER)
+    more = {"granularity": ["week"], "group_by": ["region,plan", "country"], "filter": ["region:eu,us", "-plan:free"]}
+    assert view_question({**VIEW, **more, "fill": ["null"]}) == ViewQuestion(
         Metric("orders", "Sum"),
         OCTOBER,
-        "day",
+        "week",
         ("region", "plan", "country"),
         (Filter("region", ("eu", "us"), excludes=False), Filter("plan", ("free",), excludes=True)),
         fill=True,
@@ -66,20 +65,29 @@ def test_a_view_is_asked_for() -> None:
 
 def test_a_unit_metric_is_asked_for() -> None:
     """The function comes after the last colon: a name may have colons of its own."""
-    assert unit_metric_question(UNIT_METRIC | {"numerator": ["aws:ec2:cost:Maximum"]}) == UnitMetricQuestion(
+    asked = {**UNIT_METRIC, "numerator": ["aws:ec2:cost:Maximum"], "granularity": ["month"]}
+    assert unit_metric_question(asked) == UnitMetricQuestion(
         Metric("aws:ec2:cost", "Maximum"), Metric("orders", "Sum"), OCTOBER, "month"
     )
 
 
+@pytest.mark.parametrize("granularity", get_args(Granularity))
+def test_periods_are_days_unless_others_are_asked_for(granularity: str) -> None:
+    """In views and unit metrics alike."""
+    for ask, query in ((view_question, VIEW), (unit_metric_question, UNIT_METRIC)):
+        assert ask(query).granularity == "day"
+        assert ask({**query, "granularity": [granularity]}).granularity == granularity
+
+
 def test_listings_are_asked_for() -> None:
-    """Each with a limit that need not be given."""
+    """Each with a limit that need not be given, and with the cursor as it came."""
     assert metrics_question({}) == MetricsQuestion(100)
-    assert metrics_question({"limit": ["1000"]}) == MetricsQuestion(1_000)
+    assert metrics_question({"limit": ["1000"], "cursor": [CURSOR]}) == MetricsQuestion(1_000, CURSOR)
     assert series_question("a/b", "Average", {"filter": ["region:"], "limit": ["1"]}) == SeriesQuestion(
         Metric("a/b", "Average"), (Filter("region", ("",), excludes=False),), 1
     )
     assert points_question(POINTS) == PointsQuestion(Metric("orders", "Sum"), OCTOBER, (), 1_000)
-    assert points_question(POINTS | {"limit": ["10000"]}).limit == 10_000
+    assert points_question({**POINTS, "limit": ["10000"]}).limit == 10_000
 
 
 @pytest.mark.parametrize(
@@ -98,7 +106,7 @@ def test_listings_are_asked_for() -> None:
 )
 def test_a_filter_is_a_key_and_values(text: str, expected: Filter) -> None:
     """Backslashes take colons, commas, a leading minus and themselves for what they are."""
-    assert view_question(VIEW | {"filter": [text]}).filters == (expected,)
+    assert view_question({**VIEW, "filter": [text]}).filters == (expected,)
 
 
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20) | st.text(":,\\-a", min_size=1)
@@ -114,7 +122,7 @@ def escaped(text: str) -> str:
 def test_any_key_and_value_can_be_filtered_and_grouped_by(key: str, values: list[str], excludes: bool) -> None:  # noqa: FBT001  # a draw
     """With each special character behind a backslash."""
     text = f"{'-' * excludes}{escaped(key)}:{','.join(map(escaped, values))}"
-    question = view_question(VIEW | {"filter": [text], "group_by": [escaped(key)]})
+    question = view_question({**VIEW, "filter": [text], "group_by": [escaped(key)]})
     assert question.filters == (Filter(key, tuple(values), excludes),)
     assert question.group_by == (key,)
 
@@ -137,7 +145,8 @@ def test_which_series_a_filter_keeps(filter_: Filter, kept: list[str | None]) ->
     ("changes", "parameter", "code", "words"),
     [
         ({"granularity": ["daily"]}, "granularity", "granularity_unknown", "did you mean day?"),
-        ({"granularity": []}, "granularity", "missing", "one of hour, day, week, month, quarter, year"),
+        ({"granularity": ["", "day"]}, "granularity", "repeated", "must occur once, and occurs 2 times"),
+        ({"granularity": ["x"]}, "granularity", "granularity_unknown", "one of hour, day, week, month, quarter, year"),
         ({"metric_agg_func": ["sum"]}, "metric_agg_func", "metric_agg_func_unknown", "did you mean Sum?"),
         ({"metric_name": [""]}, "metric_name", "empty", "at least 1 character"),
         ({"metric_name": ["x" * 256]}, "metric_name", "too_long", "at most 255 characters, and has 256"),
@@ -161,13 +170,13 @@ def test_which_series_a_filter_keeps(filter_: Filter, kept: list[str | None]) ->
         ({"filter": ["a:b"] * 21}, "filter", "too_many_filters", "at most 20"),
         ({"end_data": ["2022-10-31"]}, "end_data", "unknown_parameter", "did you mean end_date?"),
         ({"groupBy": ["region"]}, "groupBy", "unknown_parameter", "did you mean group_by?"),
-        ({"q": ["1"]}, "q", "unknown_parameter", "those known here are metric_name, metric_agg_func, start_date"),
+        ({"q": ["1"]}, "q", "unknown_parameter", "known here: metric_name, metric_agg_func, start_date"),
     ],
 )
-def test_a_wrong_parameter_is_named(changes: Parameters, parameter: str, code: str, words: str) -> None:
+def test_a_wrong_parameter_is_named(changes: Query, parameter: str, code: str, words: str) -> None:
     """With a stable code, and a sentence that says what would be right."""
-    found, detail = errors_of(lambda: view_question(VIEW | changes))[parameter]
-    assert found == code
+    actual, detail = errors_of(lambda: view_question({**VIEW, **changes}))[parameter]
+    assert actual == code
     assert words in detail
 
 
@@ -181,19 +190,44 @@ def test_a_wrong_parameter_is_named(changes: Parameters, parameter: str, code: s
         ({"numerator": [f"{'x' * 256}:Sum"]}, "too_long"),
     ],
 )
-def test_a_wrong_side_of_a_unit_metric_is_named(changes: Parameters, code: str) -> None:
+def test_a_wrong_side_of_a_unit_metric_is_named(changes: Query, code: str) -> None:
     """Numerator and denominator are a name and a function each."""
-    errors = errors_of(lambda: unit_metric_question(UNIT_METRIC | changes))
+    errors = errors_of(lambda: unit_metric_question({**UNIT_METRIC, **changes}))
     assert {parameter: error for parameter, (error, _) in errors.items()} == {"numerator": code}
 
 
-@pytest.mark.parametrize("limit", ["0", "-1", "1001", "ten", "1e2", "", "9" * 5_000, "\u0661"])
+@pytest.mark.parametrize("limit", ["0", "-1", "1001", "ten", "1e2", "", "9" * 5_000, "0" * 5_000 + "1", "\u0661"])
 def test_a_limit_is_a_whole_number_in_its_range(limit: str) -> None:
     """Anything else is refused, not bent."""
     assert errors_of(lambda: metrics_question({"limit": [limit]}))["limit"] == (
         "limit_invalid",
         "limit must be a whole number from 1 to 1,000",
     )
+
+
+def test_a_request_to_save_may_be_only_a_question() -> None:
+    """If it says so."""
+    assert dry_run_of({"dry_run": ["true"]})
+    assert not dry_run_of({"dry_run": ["false"]})
+    assert not dry_run_of({})
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter", "code", "words"),
+    [
+        ({"dryrun": ["true"]}, "dryrun", "unknown_parameter", "did you mean dry_run?"),
+        ({"force": ["true"]}, "force", "unknown_parameter", "known here: dry_run"),
+        ({"dry_run": ["1"]}, "dry_run", "dry_run_unknown", "dry_run must be one of true, false"),
+        ({"dry_run": ["True"]}, "dry_run", "dry_run_unknown", "did you mean true?"),
+        ({"dry_run": [""]}, "dry_run", "dry_run_unknown", "dry_run must be one of true, false"),
+        ({"dry_run": ["true", "true"]}, "dry_run", "repeated", "must occur once, and occurs 2 times"),
+    ],
+)
+def test_a_question_that_is_misspelt_is_an_error(query: Query, parameter: str, code: str, words: str) -> None:
+    """It would save what was not to be saved."""
+    actual, detail = errors_of(lambda: dry_run_of(query))[parameter]
+    assert actual == code
+    assert words in detail
 
 
 def test_all_wrong_parameters_are_reported_at_once() -> None:
@@ -206,89 +240,31 @@ def test_all_wrong_parameters_are_reported_at_once() -> None:
         "limit",
     }
     assert errors_of(lambda: metrics_question({"limit": ["no"], "cursor": ["?"]})).keys() == {"limit", "cursor"}
+    assert errors_of(lambda: dry_run_of({"dry_run": ["yes"], "force": ["1"]})).keys() == {"dry_run", "force"}
 
 
 @given(st.dictionaries(st.sampled_from([*VIEW, "group_by", "filter", "fill", "x"]), st.lists(st.text(), max_size=3)))
-def test_any_parameters_are_a_question_or_errors(parameters: Parameters) -> None:
+def test_any_parameters_are_a_question_or_errors(parameters: Query) -> None:
     """Nothing that somebody types is a failure of the program."""
-    for ask in (view_question, points_question, unit_metric_question, metrics_question):
+    for ask in (view_question, points_question, unit_metric_question, metrics_question, dry_run_of):
         try:
-            ask(VIEW | parameters)
-        except InvalidParameters as exc:
+            ask({**VIEW, **parameters})
+        except InvalidRequest as exc:
             assert exc.total >= len(exc.errors) > 0  # noqa: PT017  # either outcome is right
 
 
-# --- cursors ----------------------------------------------------------------------------------------------------------
-
-
-@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=100))
-def test_a_cursor_leads_on(sort_key: str) -> None:
-    """What a page ended with is where the next one begins."""
-    assert metrics_question({"cursor": [next_cursor(metrics_question({}), sort_key)]}).cursor == sort_key
-
-
-@pytest.mark.parametrize("place", [PointPlace(RECORD_ID), PointPlace(RECORD_ID, "2022-10-31", 23)])
-def test_a_cursor_leads_on_within_a_record(place: PointPlace) -> None:
-    """After a point, or after all points of a record; the limit may be another one then."""
-    asked = POINTS | {"cursor": [next_cursor(points_question(POINTS), place)], "limit": ["7"]}
-    assert points_question(asked) == PointsQuestion(Metric("orders", "Sum"), OCTOBER, (), 7, place)
-
-
-@pytest.mark.parametrize("changes", [{"end_date": ["2022-10-30"]}, {"filter": ["a:b"]}, {"metric_name": ["other"]}])
-def test_a_cursor_of_another_question_is_an_error(changes: Parameters) -> None:
-    """It would skip what nobody has seen."""
-    cursor = next_cursor(points_question(POINTS), PointPlace(RECORD_ID))
-    errors = errors_of(lambda: points_question(POINTS | changes | {"cursor": [cursor]}))
-    assert errors["cursor"][0] == "cursor_of_another_question"
-    errors = errors_of(lambda: metrics_question({"cursor": [cursor]}))
-    assert errors["cursor"][0] == "cursor_of_another_question"
-
-
-def tampered(cursor: str, *steps: Any) -> str:
-    """Return the cursor with other steps behind its digest."""
-    digest, *_ = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    return base64.urlsafe_b64encode(json.dumps([digest, *steps]).encode()).decode()
-
-
 @pytest.mark.parametrize(
-    "steps",
-    [
-        [],
-        [1],
-        [None],
-        [{}],
-        ["x"],
-        [RECORD_ID, "2022-10-01"],
-        [RECORD_ID, "2022-10-01", "3"],
-        [RECORD_ID, "2022-10-01", True],
-        [RECORD_ID, "2022-10-01", 24],
-        [RECORD_ID, "2022-09-30", 0],
-        [RECORD_ID, "2022-10-32", 0],
-        [RECORD_ID, 20221001, 0],
-        [RECORD_ID, "2022-10-01", 0, 0],
-    ],
+    "document",
+    [b"[" * 2_000, b'"text"', b"1", b"null", b"{}", b"[]", b"[[]]", b'[1e999, "x"]', b"\xff\xfe", b"1" * 3_000],
+    ids=ascii,
 )
-def test_a_cursor_that_was_tampered_with_is_an_error(steps: list[Any]) -> None:
-    """It never gets as far as the database."""
-    cursor = tampered(next_cursor(points_question(POINTS), PointPlace(RECORD_ID)), *steps)
-    assert errors_of(lambda: points_question(POINTS | {"cursor": [cursor]}))["cursor"][0] == "cursor_invalid"
-
-
-@pytest.mark.parametrize("steps", [[""], ["\ud800"], ["x" * 1_025], ["ü" * 513], [None], []])
-def test_a_cursor_is_what_a_sort_key_can_be(steps: list[Any]) -> None:
-    """DynamoDB refuses an empty one, and one of more than 1,024 bytes."""
-    cursor = tampered(next_cursor(metrics_question({}), "x"), *steps)
+def test_json_that_is_no_cursor_is_an_error(document: bytes) -> None:
+    """Nested too deep, too, and a number that is too long to be read."""
+    cursor = base64.urlsafe_b64encode(document).decode()
     assert errors_of(lambda: metrics_question({"cursor": [cursor]}))["cursor"][0] == "cursor_invalid"
 
 
 @given(st.text() | st.binary().map(lambda raw: base64.urlsafe_b64encode(raw).decode()))
 def test_any_text_as_a_cursor_is_an_error(text: str) -> None:
     """Not one of ours, so not one at all."""
-    assert "cursor" in errors_of(lambda: metrics_question({"cursor": [text]}))
-
-
-@pytest.mark.parametrize("document", ["[" * 2_000, '"text"', "1", "null", "{}", "[]", "[[]]", '[1e999, "x"]'])
-def test_any_json_as_a_cursor_is_an_error(document: str) -> None:
-    """Nested too deep, too."""
-    cursor = base64.urlsafe_b64encode(document.encode()).decode()
-    assert "cursor" in errors_of(lambda: metrics_question({"cursor": [cursor]}))
+    assert errors_of(lambda: metrics_question({"cursor": [text]}))["cursor"]

@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from in_pandas import FREQUENCIES, FUNCTIONS
 
-from unitstream.identity import AggFunc
+from unitstream.identity import AggFunc, Metric
 from unitstream.periods import Granularity, Timeframe, hour_of, previous_timeframe
 from unitstream.problems import TooMuch
-from unitstream.questions import Metric, UnitMetricQuestion, ViewQuestion
+from unitstream.questions import UnitMetricQuestion, ViewQuestion
 from unitstream.views import MAX_CELLS, Aggregates, Cell, Compared, group_of, ratio, unit_metric, view
 
 if TYPE_CHECKING:
