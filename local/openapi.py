@@ -16,7 +16,6 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 from samtranslator.yaml_helper import yaml_parse
 
-from app import DRY_RUN
 from unitstream.days import Counts
 from unitstream.identity import MAX_NAME, AggFunc
 from unitstream.payload import (
@@ -32,6 +31,7 @@ from unitstream.problems import MAX_REPORTED_ERRORS
 from unitstream.questions import (
     DEFAULT_LIMIT,
     DEFAULT_POINTS_LIMIT,
+    INGEST_PARAMETERS,
     MAX_FILTERS,
     MAX_GROUP_BY,
     MAX_LIMIT,
@@ -42,7 +42,7 @@ from unitstream.questions import (
     UNIT_METRIC_PARAMETERS,
     VIEW_PARAMETERS,
 )
-from unitstream.reading import MetricSummary, Point, Series
+from unitstream.reading import MetricSummary, StoredPoint
 from unitstream.timestamps import COMPACT, DATETIME, parse_hour
 from unitstream.views import Cell, UnitCell
 from unitstream_http import RETRY_AFTER_SECONDS
@@ -372,7 +372,7 @@ def _ingest(template: dict[str, Any]) -> dict[str, Any]:
         "without harm, which is also how to complete one that was answered with 503.",
         "parameters": [
             {
-                "name": DRY_RUN,
+                "name": INGEST_PARAMETERS[0],
                 "in": "query",
                 "description": "Validate, look up and merge as ever, but write nothing: the answer is 200 with the "
                 "counts that the request would get. Other query parameters are errors.",
@@ -715,8 +715,8 @@ def _read_schemas() -> dict[str, Any]:
     both = {"type": "object", "properties": metric, "required": list(metric), "additionalProperties": False}
     return {
         "Metric": _record("A metric of the stream.", {name: _member(name) for name in MetricSummary._fields}),
-        "Series": _record("A series of a metric: a record.", {name: _member(name) for name in Series._fields}),
-        "StoredPoint": _record("A point as it is stored.", {name: _member(name) for name in Point._fields}),
+        "Series": _record("A series of a metric.", {name: _member(name) for name in ("record_id", "dimensions")}),
+        "StoredPoint": _record("A point as it is stored.", {name: _member(name) for name in StoredPoint._fields}),
         "Period": _record(
             "A period, with its value; null without points, which only an answer with `fill=null` has.",
             {name: _member(name) for name in Cell._fields} | {"value": _VALUE},

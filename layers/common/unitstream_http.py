@@ -9,15 +9,19 @@ import json
 import re
 import time
 import traceback
+from collections import Counter
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.metrics import MetricUnit
 from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+
+    from unitstream.problems import InvalidRequest
 
 RETRY_AFTER_SECONDS = 5
 
@@ -68,10 +72,19 @@ def stream_not_found(detail: str) -> Response[str]:
     return problem(HTTPStatus.NOT_FOUND, "stream-not-found", "No stream found", detail)
 
 
-def invalid_request(detail: str, errors: list[dict[str, str]], total: int) -> Response[str]:
-    """Return the problem that lists `errors`, the first of `total`."""
+def invalid_request(exc: InvalidRequest, ending: str) -> Response[str]:
+    """Count what is wrong with a request, and return the problem that lists it. `ending` is that of its sentence."""
+    metrics.add_metric("ValidationErrors", MetricUnit.Count, exc.total)
+    for code, count in Counter(error.code for error in exc.errors).items():
+        metrics.add_metric(f"Invalid_{code}", MetricUnit.Count, count)
+    listed = "" if exc.total == len(exc.errors) else f" The first {len(exc.errors)} are listed."
     return problem(
-        HTTPStatus.BAD_REQUEST, "invalid-request", "Invalid request", detail, total_errors=total, errors=errors
+        HTTPStatus.BAD_REQUEST,
+        "invalid-request",
+        "Invalid request",
+        f"The request has {exc.total:,} error{'s' if exc.total > 1 else ''}{ending}{listed}",
+        total_errors=exc.total,
+        errors=[error.to_json() for error in exc.errors],
     )
 
 

@@ -1,0 +1,201 @@
+"""What answers look like: as JSON documents, and as CSV tables for spreadsheets."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from unitstream.problems import TooMuch
+from unitstream.reading import MetricSummary
+from unitstream.views import Cell, UnitCell, UnitMetric, View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from unitstream.identity import Series
+    from unitstream.pages import Page
+    from unitstream.questions import (
+        MetricsQuestion,
+        PointsQuestion,
+        SeriesQuestion,
+        UnitMetricQuestion,
+        ViewQuestion,
+    )
+    from unitstream.reading import StoredPoint
+
+JSON, CSV = "application/json", "text/csv"
+CONTENT_TYPES = {JSON: JSON, CSV: f"{CSV}; charset=utf-8"}
+# Lambda takes 6 MiB for the whole response, in which the body is quoted; 64 KiB are left for the rest.
+LARGEST_BODY_BYTES = (6 * 1024 - 64) * 1024
+TOO_LARGE = (
+    "The answer would have more than the 6 MB that are allowed: choose a shorter range of days, a coarser granularity, "
+    "fewer dimensions to group by, or a lower limit, or filter."
+)
+# What spreadsheets take for the beginning of a formula, also in full width, or skip before one.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def media_type_for(accept: str) -> str:
+    """Return the media type for a client that sends `accept`: CSV if it is named, else JSON."""
+    named = {media_range.partition(";")[0].strip().lower() for media_range in accept.split(",")}
+    return CSV if CSV in named else JSON
+
+
+# --- JSON -------------------------------------------------------------------------------------------------------------
+
+
+def to_json(document: dict[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def metrics_document(_: MetricsQuestion, page: Page[MetricSummary]) -> dict[str, Any]:
+    return {"metrics": [metric._asdict() for metric in page.items], "next_cursor": page.next_cursor}
+
+
+def series_document(question: SeriesQuestion, page: Page[Series]) -> dict[str, Any]:
+    return question.metric._asdict() | {
+        "series": [{"record_id": series.record_id, "dimensions": series.dimensions} for series in page.items],
+        "next_cursor": page.next_cursor,
+    }
+
+
+def points_document(question: PointsQuestion, page: Page[StoredPoint]) -> dict[str, Any]:
+    start, end = question.timeframe
+    return question.metric._asdict() | {
+        "start_date": start,
+        "end_date": end,
+        "points": [point._asdict() for point in page.items],
+        "next_cursor": page.next_cursor,
+    }
+
+
+def view_document(question: ViewQuestion, view: View) -> dict[str, Any]:
+    start, end = question.timeframe
+    return question.metric._asdict() | {
+        "granularity": question.granularity,
+        "start_date": start,
+        "end_date": end,
+        "series": groups_of(view),
+    }
+
+
+def unit_metric_document(question: UnitMetricQuestion, unit_metric: UnitMetric) -> dict[str, Any]:
+    start, end = question.timeframe
+    return {
+        "numerator": question.numerator._asdict(),
+        "denominator": question.denominator._asdict(),
+        "granularity": question.granularity,
+        "start_date": start,
+        "end_date": end,
+        "previous_start_date": unit_metric.previous.start,
+        "previous_end_date": unit_metric.previous.end,
+        "series": groups_of(unit_metric),
+    }
+
+
+def groups_of(answer: View | UnitMetric) -> list[dict[str, Any]]:
+    return [{"dimensions": row.dimensions, "data": [cell._asdict() for cell in row.data]} for row in answer.series]
+
+
+# --- CSV --------------------------------------------------------------------------------------------------------------
+
+
+class CsvTable(NamedTuple):
+    """An answer as a table. `keys` are dimensions, whose columns come after the first one."""
+
+    keys: Sequence[str]
+    columns: Sequence[str]
+    rows: Iterable[Sequence[object]]
+
+
+def to_csv(table: CsvTable) -> str:
+    """Write `table` as RFC 4180 has it. None is an empty cell.
+
+    Raises `TooMuch` as soon as that is too much: each of many points may bring columns of its own.
+    """
+    first, *others = table.columns
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(map(without_formula, [first, *column_names(table.keys, table.columns), *others]))
+    for row in table.rows:
+        writer.writerow(map(without_formula, row))
+        if text.tell() > LARGEST_BODY_BYTES:
+            raise TooMuch(TOO_LARGE)
+    return text.getvalue()
+
+
+def column_names(keys: Sequence[str], columns: Sequence[str]) -> list[str]:
+    """Name the columns of dimensions after their keys, but so that no other column has that name.
+
+    A key has the same name on each page, whatever other keys are there, and no other key has it.
+    """
+    reserved = re.compile(f"(?:dimension_)*(?:{'|'.join(columns)})")
+    return [f"dimension_{key}" if reserved.fullmatch(key) else key for key in keys]
+
+
+def without_formula(value: object) -> object:
+    """Return what is written for `value`: of text that a spreadsheet would take for a formula, just text."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+
+
+def spreadsheet_time(time: str) -> str:
+    """Return a day as it is, and an hour or another moment in the form that spreadsheets know."""
+    return time.replace("T", " ").removesuffix("Z")
+
+
+def dimension_keys(items: Iterable[Series | StoredPoint]) -> list[str]:
+    return sorted({key for item in items for key in item.dimensions})
+
+
+def metrics_table(_: MetricsQuestion, page: Page[MetricSummary]) -> CsvTable:
+    # The keys in one cell: there is no column for each, as there is where they have values.
+    rows = (
+        [
+            metric.metric_name,
+            metric.metric_agg_func,
+            ", ".join(metric.dimension_keys),
+            "; ".join(map(", ".join, metric.dimension_key_sets)),
+            metric.first_day,
+            metric.last_day,
+        ]
+        for metric in page.items
+    )
+    return CsvTable([], MetricSummary._fields, rows)
+
+
+def series_table(_: SeriesQuestion, page: Page[Series]) -> CsvTable:
+    keys = dimension_keys(page.items)
+    rows = ([series.record_id, *map(series.dimensions.get, keys)] for series in page.items)
+    return CsvTable(keys, ["record_id"], rows)
+
+
+def points_table(_: PointsQuestion, page: Page[StoredPoint]) -> CsvTable:
+    keys = dimension_keys(page.items)
+    rows = (
+        [
+            spreadsheet_time(point.timestamp),
+            *map(point.dimensions.get, keys),
+            point.value,
+            point.record_id,
+            spreadsheet_time(point.received_at),
+        ]
+        for point in page.items
+    )
+    return CsvTable(keys, ["timestamp", "value", "record_id", "received_at"], rows)
+
+
+def view_table(question: ViewQuestion, view: View) -> CsvTable:
+    return CsvTable(question.group_by, Cell._fields, rows_of(view))
+
+
+def unit_metric_table(question: UnitMetricQuestion, unit_metric: UnitMetric) -> CsvTable:
+    return CsvTable(question.group_by, UnitCell._fields, rows_of(unit_metric))
+
+
+def rows_of(answer: View | UnitMetric) -> Iterator[list[object]]:
+    for row in answer.series:
+        for date, *values in row.data:
+            yield [spreadsheet_time(date), *row.dimensions.values(), *values]
