@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from stack import DEMO_STREAM_ID
 
 from unitstream.payload import parse
-from unitstream.store import day_key
+from unitstream.table import day_key
 from unitstream_cli import settings
 from unitstream_cli.aws import find_stack, foreseen_errors
 from unitstream_cli.errors import CommandFailed
@@ -22,7 +22,7 @@ from unitstream_cli.errors import CommandFailed
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from unitstream.store import Key
+    from unitstream.table import Key
 
 EVENTS = Path(__file__).resolve().parent.parent / "events"
 
@@ -54,7 +54,11 @@ def written_days(events: Iterable[Path]) -> set[Key]:
         event = json.loads(path.read_text())
         body = event["body"]
         ingest = parse(base64.b64decode(body) if event["isBase64Encoded"] else body.encode())
-        days |= {day_key(DEMO_STREAM_ID, one.record_id, day) for one in ingest.series for day in one.days}
+        days |= {
+            day_key(DEMO_STREAM_ID, points.series.metric, points.series.record_id, day)
+            for points in ingest.series
+            for day in points.days
+        }
     return days
 
 

@@ -27,13 +27,16 @@ from support import (
     request_body,
 )
 
-from unitstream.identity import record_id
-from unitstream.store import Key, day_key, metric_key, series_key
+from unitstream.catalogue import MetricEntry
+from unitstream.identity import Metric, record_id
+from unitstream.table import RECEIVED, VALUE, day_key, metric_key, series_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from support import Tables
+
+    from unitstream.table import Key
 
     Version = tuple[int, float]
 
@@ -373,13 +376,16 @@ class Stream:
 
     def stored(self) -> dict[Place, Version]:
         """Return every stored point."""
-        return {
-            Place(record, item["sk"]["S"], hour): (int(item[f"t{hour:02}"]["N"]), float(item[f"v{hour:02}"]["N"]))
-            for record in range(len(RECORDS))
-            for item in self._items(day_key(self.name, _record_id(record), "").pk)
-            for hour in range(24)
-            if f"v{hour:02}" in item
-        }
+        stored: dict[Place, Version] = {}
+        for record in range(len(RECORDS)):
+            metric, record_id = _identity(record)
+            for item in self._items(day_key(self.name, metric, record_id, "").pk):
+                day, _, owner = item["sk"]["S"].partition("#")
+                for hour in range(24):
+                    if owner == record_id and VALUE[hour] in item:
+                        version = int(item[RECEIVED[hour]]["N"]), float(item[VALUE[hour]]["N"])
+                        stored[Place(record, day, hour)] = version
+        return stored
 
     def assert_complete(self, requests: Sequence[Request]) -> None:
         """The table is as the model says, the catalogue names all of it, and no answer counted a point twice."""
@@ -394,17 +400,18 @@ class Stream:
         assert created + updated <= len(versions)
 
     def assert_catalogued(self) -> None:
-        """Every record with a stored point is in the catalogue, and so is its metric, with the days of the points."""
-        metrics = self._catalogue(metric_key(self.name, "", "").pk)
+        """Every record with a stored point is in the catalogue, and its metric has the day, the shard and the keys."""
         for record, day in {(place.record, place.day) for place in self.stored()}:
-            name = RECORDS[record][0]
-            series = series_key(self.name, name, "Sum", _record_id(record))
-            assert series in self._catalogue(series.pk)
-            metric = metrics[metric_key(self.name, name, "Sum")]
-            assert metric["first_day"]["S"] <= day <= metric["last_day"]["S"]
+            metric, record_id = _identity(record)
+            assert self._item(series_key(self.name, metric, record_id)), "a saved point is in no series"
+            entry = MetricEntry.from_item(self._item(metric_key(self.name, metric)))
+            assert entry.first_day <= day <= entry.last_day
+            assert record_id[0] in entry.shards
+            assert tuple(sorted(RECORDS[record][1])) in entry.key_sets
 
-    def _catalogue(self, pk: str) -> dict[Key, Any]:
-        return {Key.from_item(item): item for item in self._items(pk)}
+    def _item(self, key: Key) -> Any:
+        answer = self.tables.client.get_item(TableName=self.tables.metrics, Key=key.to_item(), ConsistentRead=True)
+        return answer.get("Item", {})
 
     def _items(self, pk: str) -> Iterator[Any]:
         pages = self.tables.client.get_paginator("query").paginate(
@@ -416,6 +423,6 @@ class Stream:
         return (item for page in pages for item in page["Items"])
 
 
-def _record_id(record: int) -> str:
+def _identity(record: int) -> tuple[Metric, str]:
     name, dimensions = RECORDS[record]
-    return record_id(name, "Sum", dimensions)
+    return Metric(name, "Sum"), record_id(name, "Sum", dimensions)

@@ -14,16 +14,16 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from delivery import Sandbox
 from support import REPOSITORY, proxy_event
 
-from unitstream.identity import record_id
+from unitstream.identity import Metric, record_id
 from unitstream.payload import MAX_BODY_BYTES, parse
-from unitstream.store import day_key
+from unitstream.table import VALUE, Key, day_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 RUN = "from unitstream_cli.main import app; app()"
 FIRST_HOUR = datetime(2022, 1, 1, tzinfo=UTC)
+ORDERS = Metric("orders", "Sum")
 API_KEY, TOKEN = "key-of-the-test", "ds_token-of-the-test"
 PATH = "/v1/api/streams/ingest"
 QUOTA = {"type": "urn:unitstream:problem:quota-exceeded", "title": "Quota exceeded", "status": 429}
@@ -262,18 +263,26 @@ class Load(NamedTuple):
 
     def check(self, tables: Tables, stream_id: str) -> None:
         """Assert that the table holds every point with its value, and no other."""
-        partitions = {
-            day_key(stream_id, record_id("orders", "Sum", self.dimensions(series)), "").pk: series
+        days = {
+            day_key(
+                stream_id,
+                ORDERS,
+                record_id(*ORDERS, self.dimensions(series)),
+                f"{FIRST_HOUR + timedelta(day):%Y-%m-%d}",
+            ): (
+                series,
+                day * 24,
+            )
             for series in range(self.series)
+            for day in range(-(-self.hours // 24))
         }
         found = 0
         pages = tables.client.get_paginator("scan").paginate(TableName=tables.metrics, ConsistentRead=True)
-        for item in (item for page in pages for item in page["Items"] if "rev" in item):
-            series = partitions[item["pk"]["S"]]
-            days = (date.fromisoformat(item["sk"]["S"]) - FIRST_HOUR.date()).days
+        for item in (item for page in pages for item in page["Items"]):
             for hour in range(24):
-                if value := item.get(f"v{hour:02}"):
-                    assert float(value["N"]) == self.value(series, days * 24 + hour)
+                if value := item.get(VALUE[hour]):
+                    series, first_hour = days[Key.from_item(item)]
+                    assert float(value["N"]) == self.value(series, first_hour + hour)
                     found += 1
         assert found == self.rows
 

@@ -22,6 +22,7 @@ from samtranslator.yaml_helper import yaml_parse
 from vega_datasets import data as vega_data
 
 from unitstream.streams import ACTIVE, token_key
+from unitstream.table import RECEIVED, VALUE
 
 if TYPE_CHECKING:
     import io
@@ -263,14 +264,14 @@ def scan(client: DynamoDBClient, table_name: str) -> list[dict[str, AttributeVal
 
 
 def stored_points(client: DynamoDBClient, table_name: str) -> dict[tuple[str, str, int], tuple[int, float]]:
-    """Return every stored point: (pk, day, hour) -> (received_at, value)."""
-    return {
-        (item["pk"]["S"], item["sk"]["S"], hour): (int(item[f"t{hour:02}"]["N"]), float(item[f"v{hour:02}"]["N"]))
-        for item in scan(client, table_name)
-        if "rev" in item
-        for hour in range(24)
-        if f"v{hour:02}" in item
-    }
+    """Return every stored point: (record ID, day, hour) -> (received_at, value)."""
+    points: dict[tuple[str, str, int], tuple[int, float]] = {}
+    for item in scan(client, table_name):
+        day, _, record_id = item["sk"]["S"].partition("#")
+        for hour in range(24):
+            if VALUE[hour] in item:
+                points[record_id, day, hour] = int(item[RECEIVED[hour]]["N"]), float(item[VALUE[hour]]["N"])
+    return points
 
 
 def local_client(endpoint: str) -> DynamoDBClient:

@@ -30,7 +30,7 @@ REFUSALS = (
     "ThrottlingError",
     "TransactionConflict",
 )
-BATCHES = {"KEYS_PER_READ": store.KEYS_PER_READ, "CONNECTIONS": dynamodb.CONNECTIONS}
+DAYS_A_BATCH, CONNECTIONS = store.DAYS_A_BATCH, dynamodb.CONNECTIONS
 
 
 class Faults:
@@ -127,9 +127,10 @@ def main() -> None:
             dynamodb.READ_TIMEOUT = message["read_timeout"]
             app.tables.cache_clear()
         if not app.tables.cache_info().currsize:
-            faults.install(app.tables()[1]._client)  # noqa: SLF001  # faults are injected at its events
-        # A day a batch, one after the other: what otherwise takes a thousand series, a first load, happens with three.
-        vars(store).update(dict.fromkeys(BATCHES, 1) if message["single_days"] else BATCHES)
+            faults.install(app.tables()[1].table.client)
+        # A day a batch, one after the other: what otherwise takes a thousand series, many batches, happens with three.
+        store.DAYS_A_BATCH = 1 if message["single_days"] else DAYS_A_BATCH
+        dynamodb.CONNECTIONS = 1 if message["single_days"] else CONNECTIONS
         faults.configure(message["rates"], message["seed"])
         response = app.lambda_handler(message["event"], lambda_context(message["timeout_seconds"]))
         answer = {"response": response, "log": sys.stdout.getvalue().splitlines(), "faults": faults.injected}

@@ -13,8 +13,8 @@ import pytest
 import support
 import vega_datasets
 
-from unitstream.identity import record_id
-from unitstream.store import day_key
+from unitstream.identity import Metric, record_id
+from unitstream.table import day_key
 from unitstream_cli.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ def test_events(producer: Unitstream, stack: Stack) -> None:
     name = re.sub("[^a-z0-9]+", "-", test_events.__name__)
     streams = json.loads(producer("streams", "list", "--json").stdout)
     ((stream_id,),) = [[one["stream_id"] for one in streams["streams"] if one["name"] == name]]
-    key = day_key(stream_id, record_id("revenue", "Sum", {"country": "de"}), "2022-10-01")
+    revenue = Metric("revenue", "Sum")
+    key = day_key(stream_id, revenue, record_id(*revenue, {"country": "de"}), "2022-10-01")
     table = stack.outputs()["MetricsTableName"]
     item = stack.client("dynamodb").get_item(TableName=table, Key=key.to_item())["Item"]
     assert {hour: float(value["N"]) for hour, value in item.items() if hour.startswith("v")} == pytest.approx(

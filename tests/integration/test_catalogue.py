@@ -6,19 +6,19 @@ import json
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+import pytest
 import support
 from botocore.exceptions import ClientError
 from stack import DEMO_STREAM_ID, DEMO_TOKEN
 from support import point, proxy_event, request_body
 
 from ingest import app
-from unitstream.dynamodb import CONNECTIONS
-from unitstream.identity import record_id
+from unitstream.catalogue import MAX_KEY_SETS
+from unitstream.identity import Metric, metric_id, record_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import pytest
     from support import Tables
 
     Invoke = Callable[[dict[str, Any]], dict[str, Any]]
@@ -33,7 +33,7 @@ def series(day: str, count: int) -> list[dict[str, Any]]:
 def record_calls() -> list[tuple[str, dict[str, Any]]]:
     """Record the calls that the function makes from now on: operation and parameters."""
     calls: list[tuple[str, dict[str, Any]]] = []
-    client = app.tables()[1]._client  # noqa: SLF001  # the calls are seen at its events
+    client = app.tables()[1].table.client
     client.meta.events.register(
         "provide-client-params.dynamodb",
         lambda params, model, **_: calls.append((model.name, params)),
@@ -56,18 +56,24 @@ def test_the_catalogue_names_every_metric_and_series_once(invoke: Invoke, tables
         save(invoke, [point(day, 1, "orders", {"region": "eu"}), point(day, 1, "orders", {"region": "us"})])
         app.tables.cache_clear()  # the second request meets a cold function
     items = support.scan(tables.client, tables.metrics)
-    metrics = [item for item in items if item["pk"]["S"] == f"{DEMO_STREAM_ID}#metrics"]
-    found = {
+    (metric,) = [item for item in items if item["pk"]["S"] == f"{DEMO_STREAM_ID}#metrics"]
+    series = {
         item["sk"]["S"]: (item["metric_name"]["S"], item["metric_agg_func"]["S"], item["dimensions"]["M"])
         for item in items
         if "dimensions" in item
     }
-    assert [{name: value["S"] for name, value in item.items() if name not in {"pk", "sk"}} for item in metrics] == [
-        {"metric_name": "orders", "metric_agg_func": "Sum", "first_day": "2022-10-01", "last_day": "2022-10-02"}
-    ]
-    assert found == {
-        record_id("orders", "Sum", {"region": region}): ("orders", "Sum", {"region": {"S": region}})
-        for region in ("eu", "us")
+    records = {region: record_id("orders", "Sum", {"region": region}) for region in ("eu", "us")}
+    assert {name: value for name, value in metric.items() if name not in {"pk", "sk", "rev"}} == {
+        "metric_name": {"S": "orders"},
+        "metric_agg_func": {"S": "Sum"},
+        "metric_id": {"S": metric_id(Metric("orders", "Sum"))},
+        "first_day": {"S": "2022-10-01"},
+        "last_day": {"S": "2022-10-02"},
+        "shards": {"S": "".join(sorted({record[0] for record in records.values()}))},
+        "key_sets": {"L": [{"L": [{"S": "region"}]}]},
+    }
+    assert series == {
+        f"series#{record}": ("orders", "Sum", {"region": {"S": region}}) for region, record in records.items()
     }
 
 
@@ -128,78 +134,24 @@ def test_an_existing_day_asks_for_no_series(invoke: Invoke, tables: Tables) -> N
     assert len(calls[1][1]["RequestItems"][tables.metrics]["Keys"]) == 1
 
 
-def test_a_first_load_reads_next_to_nothing(invoke: Invoke, tables: Tables) -> None:
-    """Once a request has met new series only, the rest of them are inserted without being looked for."""
-    count = 2_000
-    calls = record_calls()
-    save(invoke, series("2022-10-01", count))
-    reads = [params for operation, params in calls if operation == "BatchGetItem"]
-    read = sum(len(params["RequestItems"][tables.metrics]["Keys"]) for params in reads)
-    # the metric, and for the batches that are under way before the first one has ended, their days and series
-    assert read <= 1 + CONNECTIONS * 2 * 100
-    written = sum(len(params["Statements"]) for operation, params in calls if operation == "BatchExecuteStatement")
-    assert written == 1 + 2 * count
-    assert len(catalogued(tables)) == len(support.stored_points(tables.client, tables.metrics)) == count
-
-
-def test_a_first_load_that_is_none_is_noticed(invoke: Invoke, tables: Tables) -> None:
-    """New series first, known ones after them: the known ones are found, merged, and few are inserted in vain."""
-    known = series("2022-10-01", 1_000)
-    save(invoke, known)
-    app.tables.cache_clear()
-    calls = record_calls()
-    new = [point("2022-10-01", 1, dimensions={"product": str(number)}) for number in range(1_000)]
-    corrected = [one | {"metric_value": 2} for one in known]
-    answer = invoke(proxy_event(request_body(new + corrected, DEMO_TOKEN), NOW + 1))
-    assert json.loads(answer["body"]) == {
-        "received": 2_000,
-        "created": 1_000,
-        "updated": 1_000,
-        "unchanged": 0,
-        "superseded": 0,
-    }
-    assert len(catalogued(tables)) == 2_000
-    written = sum(len(params["Statements"]) for operation, params in calls if operation == "BatchExecuteStatement")
-    assert written <= 2 * 1_000 + 1_000 + CONNECTIONS * 100
-
-
-def test_after_one_known_series_nothing_is_inserted_in_vain(
-    invoke: Invoke, tables: Tables, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """New and known series in turns: what a wrong guess costs is paid once."""
-    monkeypatch.setattr("unitstream.store.KEYS_PER_READ", 10)
-    monkeypatch.setattr("unitstream.store.CONNECTIONS", 1)
-    known = series("2022-10-01", 50)
-    save(invoke, known)
-    app.tables.cache_clear()
-    calls = record_calls()
-    new = [point("2022-10-01", 1, dimensions={"product": str(number)}) for number in range(50)]
-    turns = [one for start in range(0, 50, 10) for one in new[start : start + 10] + known[start : start + 10]]
-    save(invoke, turns, NOW + 1)
-    assert len(catalogued(tables)) == 100
-    written = sum(len(params["Statements"]) for operation, params in calls if operation == "BatchExecuteStatement")
-    assert written <= 2 * 50 + 50 + 10
-
-
 def test_a_first_load_that_meets_another_one_loses_nothing(invoke: Invoke, tables: Tables) -> None:
-    """Another producer saves a new series' day right after it was catalogued here: the later value stays."""
-    points = series("2022-10-01", 1_200)
+    """Another producer saves the same new series in between, after they were read: the later value stays."""
+    points = series("2022-10-01", 120)
     behind = app.tables()
     others: list[dict[str, Any]] = []
 
     def save_the_same(params: dict[str, Any], **_: Any) -> None:
         new_days = any("'v00'" in statement["Statement"] for statement in params["Statements"])
-        if new_days and not others and behind[1]._catalogued:  # noqa: SLF001  # a first load by now
+        if new_days and not others:
             others.append({})
             app.tables.cache_clear()
             save(invoke, [one | {"metric_value": 9} for one in points], NOW + 1)
 
-    events = behind[1]._client.meta.events  # noqa: SLF001  # where another producer comes in between
-    events.register("provide-client-params.dynamodb.BatchExecuteStatement", save_the_same)
+    behind[1].table.client.meta.events.register("provide-client-params.dynamodb.BatchExecuteStatement", save_the_same)
     save(invoke, points)
     assert others
     values = support.stored_points(tables.client, tables.metrics).values()
-    assert len(values) == 1_200
+    assert len(values) == 120
     assert set(values) == {(NOW + 1, 9.0)}
 
 
@@ -207,12 +159,18 @@ def test_what_a_warm_function_remembers_is_bounded(
     invoke: Invoke, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Past the bound it forgets and reads again; the catalogue stays complete."""
-    monkeypatch.setattr("unitstream.store.REMEMBERED_CATALOGUE_KEYS", 50)
+    monkeypatch.setattr("unitstream.catalogue.REMEMBERED_KEYS", 50)
+    calls = record_calls()
     for start in range(0, 300, 30):
-        points = [point("2022-10-01", 1, dimensions={"customer": str(number)}) for number in range(start, start + 30)]
+        points = [
+            point("2022-10-01", 1, f"orders {number}", {"customer": str(number)}) for number in range(start, start + 30)
+        ]
         save(invoke, points)
-        assert len(app.tables()[1]._catalogued) <= 50  # noqa: SLF001  # its size is what is asked for
     assert len(catalogued(tables)) == 300
+    calls.clear()
+    first = [point("2022-10-01", 1, "orders 0", {"customer": "0"})]
+    save(invoke, first, NOW + 1)
+    assert [operation for operation, _ in calls].count("BatchGetItem") == 2  # the metric, forgotten, and the day
 
 
 def test_no_day_is_saved_without_its_catalogue(tables: Tables) -> None:
@@ -223,9 +181,76 @@ def test_no_day_is_saved_without_its_catalogue(tables: Tables) -> None:
             error = {"Error": {"Code": "ThrottlingException"}, "ResponseMetadata": {"HTTPStatusCode": 400}}
             raise ClientError(error, "BatchExecuteStatement")  # type: ignore[arg-type]  # as much as is looked at
 
-    events = app.tables()[1]._client.meta.events  # noqa: SLF001  # faults are injected at its events
+    events = app.tables()[1].table.client.meta.events
     events.register("provide-client-params.dynamodb.BatchExecuteStatement", refuse)
     context = support.LambdaContext(timeout_seconds=app.RESERVED_SECONDS + 0.3)
     answer = app.lambda_handler(proxy_event(request_body(series("2022-10-01", 1), DEMO_TOKEN), NOW), context)
     assert (answer["statusCode"], json.loads(answer["body"])["created"]) == (503, 0)
     assert support.stored_points(tables.client, tables.metrics) == {}
+
+
+# --- notices ----------------------------------------------------------------------------------------------------------
+
+
+def ask(invoke: Invoke, points: list[dict[str, Any]], *, dry_run: bool = False) -> list[dict[str, str]]:
+    """Save points, or with `dry_run` only ask what that would do. Returns the notices."""
+    event = proxy_event(request_body(points, DEMO_TOKEN), NOW)
+    if dry_run:
+        event["multiValueQueryStringParameters"] = {"dry_run": ["true"]}
+        event["queryStringParameters"] = {"dry_run": "true"}
+    answer = invoke(event)
+    assert answer["statusCode"] in {200, 201}, answer["body"]
+    notices: list[dict[str, str]] = json.loads(answer["body"]).get("notices", [])
+    return notices
+
+
+@pytest.mark.parametrize("cold", [False, True])
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_new_dimension_keys_are_noticed(invoke: Invoke, tables: Tables, *, dry_run: bool, cold: bool) -> None:
+    """A file that is pushed again with one more dimension makes every total double: it is saved, and said."""
+    save(invoke, [point("2022-10-01", 1, dimensions={"region": region}) for region in ("eu", "us")])
+    if cold:
+        app.tables.cache_clear()
+    again = [point("2022-10-01", 1, dimensions={"region": region, "index": "1"}) for region in ("eu", "us")]
+    known = point("2022-10-01", 1, dimensions={"region": "ap"})
+    (notice,) = ask(invoke, [known, *again], dry_run=dry_run)
+    assert (notice["code"], notice["pointer"]) == ("new_dimension_keys", "/data/1")
+    assert "no series of orders had the dimensions index, region so far, but the dimension region" in notice["detail"]
+    stored = len(support.stored_points(tables.client, tables.metrics))
+    assert stored == (2 if dry_run else 5)
+    assert bool(ask(invoke, again)) == dry_run  # said once, when it is new
+
+
+def test_what_is_new_altogether_or_known_is_no_notice(invoke: Invoke) -> None:
+    """A new metric has no totals that could double, whatever it brings; and keys do not mix between metrics."""
+    mixed = [point("2022-10-01", 1), point("2022-10-01", 1, dimensions={"region": "eu"})]
+    assert ask(invoke, mixed) == []
+    assert ask(invoke, mixed) == []
+    assert ask(invoke, [point("2022-10-02", 1, dimensions={"region": "us"})]) == []
+    assert ask(invoke, [point("2022-10-02", 1, "costs", {"service": "a"})]) == []
+    assert [one["pointer"] for one in ask(invoke, [mixed[0], point("2022-10-02", 1, "costs")])] == ["/data/1"]
+
+
+def test_a_function_that_is_behind_notices_only_what_is_new(invoke: Invoke) -> None:
+    """Keys that another function has saved meanwhile are known, though this one does not remember them."""
+    save(invoke, [point("2022-10-01", 1)])
+    behind = app.tables()
+    app.tables.cache_clear()
+    new = [point("2022-10-01", 1, dimensions={"region": "eu"})]
+    assert len(ask(invoke, new)) == 1
+    app.tables.cache_clear()
+    with mock.patch.object(app, "tables", return_value=behind):
+        assert ask(invoke, new, dry_run=True) == []
+        assert ask(invoke, new) == []
+
+
+def test_a_metric_of_very_many_key_sets_gets_no_more_notices(invoke: Invoke, tables: Tables) -> None:
+    """Its entry stays small, and what it says of the first ones stays."""
+    for number in range(MAX_KEY_SETS + 2):
+        notices = ask(invoke, [point("2022-10-01", 1, dimensions={f"key {number}": "x"})])
+        assert len(notices) == (1 <= number < MAX_KEY_SETS)
+    (metric,) = [item for item in support.scan(tables.client, tables.metrics) if "key_sets" in item]
+    assert len(metric["key_sets"]["L"]) == MAX_KEY_SETS
+    many = [point("2022-10-01", 1, "many", {f"key {number}": "x"}) for number in range(MAX_KEY_SETS + 2)]
+    assert ask(invoke, many) == []
+    assert ask(invoke, many) == []

@@ -64,7 +64,7 @@ def refuse_from(operation: str, code: str, *, call: int, function: ModuleType = 
             answer = {"Error": {"Code": code, "Message": f"{SECRETS}"}, "ResponseMetadata": {"HTTPStatusCode": 400}}
             raise ClientError(answer, operation)  # type: ignore[arg-type]  # as much as is looked at
 
-    client = function.tables()[1]._client  # noqa: SLF001  # faults are injected at its events
+    client = function.tables()[1].table.client
     client.meta.events.register(f"before-call.dynamodb.{operation}", refuse)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import count
@@ -20,13 +21,12 @@ from support import point, request_body
 from vega_datasets import data as vega_data
 
 from unitstream.dynamodb import create_client
-from unitstream.identity import AggFunc, record_id
+from unitstream.identity import AggFunc, Metric, Series, record_id
 from unitstream.payload import parse
 from unitstream.periods import Granularity, Timeframe, previous_timeframe
 from unitstream.problems import OutOfTime, TooMuch
 from unitstream.questions import (
     Filter,
-    Metric,
     MetricsQuestion,
     PointsQuestion,
     SeriesQuestion,
@@ -35,9 +35,12 @@ from unitstream.questions import (
     metrics_question,
     points_question,
     series_question,
+    view_question,
 )
-from unitstream.reading import MetricsReader, MetricSummary, Point, Series
-from unitstream.store import Effort, MetricsTable, Origin, metric_key
+from unitstream.points import StoredPoint
+from unitstream.reading import MetricSummary, Reader
+from unitstream.store import Effort, Origin, Store
+from unitstream.table import Table
 from unitstream.views import Cell
 
 if TYPE_CHECKING:
@@ -47,7 +50,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from support import Tables
 
-    from unitstream.reading import Page
+    from unitstream.pages import Page
     from unitstream.views import UnitCell, View
 
 NOW = 1_700_000_000_123
@@ -75,17 +78,17 @@ class Stream:
 
     def save(self, points: list[dict[str, Any]], agg_func: AggFunc = "Sum", received_at: int = NOW) -> None:
         ingest = parse(request_body(points, "ds_test", agg_func).encode())
-        table = MetricsTable(self.client, self.tables.metrics)
-        table.save(ingest, Origin(self.name, agg_func, received_at), soon(), Effort())
+        store = Store(Table(self.client, self.tables.metrics))
+        store.save(ingest, Origin(self.name, received_at), soon(), Effort())
 
     @property
-    def reader(self) -> MetricsReader:
-        return MetricsReader(self.client, self.tables.metrics)
+    def reader(self) -> Reader:
+        return Reader(Table(self.client, self.tables.metrics))
 
     def view(self, question: ViewQuestion) -> View:
         return self.reader.view(self.name, question, soon())
 
-    def pages_of_points(self, question: PointsQuestion) -> Iterator[Page[Point]]:
+    def pages_of_points(self, question: PointsQuestion) -> Iterator[Page[StoredPoint]]:
         parameters: dict[str, list[str]] = {
             "metric_name": [question.metric.metric_name],
             "metric_agg_func": [question.metric.metric_agg_func],
@@ -343,7 +346,7 @@ def test_pages_of_points_are_all_points_in_order(
     save_all(stream, saved, "Sum")
     expected = sorted(
         (
-            Point(
+            StoredPoint(
                 f"{one.day}T{one.hour:02}:00:00Z",
                 value,
                 dimensions_of(one),
@@ -352,7 +355,7 @@ def test_pages_of_points_are_all_points_in_order(
             )
             for one, value in kept(saved, timeframe, asked).items()
         ),
-        key=lambda one: (one.record_id, one.timestamp),
+        key=lambda one: (one.timestamp[:10], one.record_id, one.timestamp),
     )
     pages = list(stream.pages_of_points(PointsQuestion(Metric("orders", "Sum"), timeframe, asked, limit)))
     assert [one for page in pages for one in page.items] == expected
@@ -372,7 +375,7 @@ def test_pages_of_series_are_all_series_in_order(
     stream.save([point("2022-10-01", 1.0, dimensions=dimensions) for dimensions in every])
     for parameters in ({}, {"filter": [f"-region:r{excluded}"]}):
         left = [one for one in every if not parameters or one["region"] != f"r{excluded}"]
-        expected = sorted(Series(record_id("orders", "Sum", one), one) for one in left)
+        expected = sorted(Series(record_id("orders", "Sum", one), Metric("orders", "Sum"), one) for one in left)
         found: list[Series] = []
         question = series_question("orders", "Sum", parameters)
         while True:
@@ -389,7 +392,7 @@ def test_pages_of_series_are_all_series_in_order(
 
 
 def test_the_metrics_of_a_stream(stream: Stream) -> None:
-    """Name and function, the number of series, the keys of their dimensions, and the days; a page at a time."""
+    """Name and function, the keys of dimensions, the sets in which they come, and the days; a page at a time."""
     stream.save(
         [
             point("2022-10-03", 1.0, "orders", {"region": "eu", "plan": "pro"}),
@@ -400,9 +403,11 @@ def test_the_metrics_of_a_stream(stream: Stream) -> None:
     )
     stream.save([point("1970-01-01", 1.0, "orders", {"country": "fr"})], "Average")
     expected = [
-        MetricSummary("a#b", "Sum", 1, [], "2022-10-02", "2022-10-02"),
-        MetricSummary("orders", "Average", 1, ["country"], "1970-01-01", "1970-01-01"),
-        MetricSummary("orders", "Sum", 3, ["plan", "region"], "2022-10-01", "2022-12-31"),
+        MetricSummary("a#b", "Sum", [], [[]], "2022-10-02", "2022-10-02"),
+        MetricSummary("orders", "Average", ["country"], [["country"]], "1970-01-01", "1970-01-01"),
+        MetricSummary(
+            "orders", "Sum", ["plan", "region"], [[], ["plan", "region"], ["region"]], "2022-10-01", "2022-12-31"
+        ),
     ]
     assert stream.reader.metrics(stream.name, MetricsQuestion(), soon()).items == expected
     question = MetricsQuestion(2)
@@ -412,32 +417,6 @@ def test_the_metrics_of_a_stream(stream: Stream) -> None:
     rest = stream.reader.metrics(stream.name, metrics_question({"cursor": [page.next_cursor]}), soon())
     assert (rest.items, rest.next_cursor) == (expected[2:], None)
     assert stream.reader.metrics(uuid.uuid4().hex, MetricsQuestion(), soon()).items == []
-
-
-def test_a_metric_from_before_the_catalogue_knew_days(stream: Stream) -> None:
-    """Its days are not known, and nothing is made up."""
-    key = metric_key(stream.name, "orders", "Sum").to_item()
-    stream.tables.client.put_item(
-        TableName=stream.tables.metrics,
-        Item=key | {"metric_name": {"S": "orders"}, "metric_agg_func": {"S": "Sum"}},
-    )
-    (found,) = stream.reader.metrics(stream.name, MetricsQuestion(), soon()).items
-    assert found == MetricSummary("orders", "Sum", 0, [], None, None)
-    stream.save([point("2022-10-01", 1.0, "orders", {})])
-    (found,) = stream.reader.metrics(stream.name, MetricsQuestion(), soon()).items
-    assert found == MetricSummary("orders", "Sum", 1, [], None, None)
-
-
-def test_a_page_of_metrics_ends_when_many_series_were_counted(stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each is still counted as a whole, and the next page goes on."""
-    monkeypatch.setattr("unitstream.reading.SERIES_COUNTED_A_PAGE", 1)
-    stream.save([point("2022-10-01", 1.0, name, {"n": str(n)}) for name in ("a", "b", "c") for n in range(2)])
-    question, found = metrics_question({}), []
-    for _ in range(3):
-        page = stream.reader.metrics(stream.name, question, soon())
-        found.append([(one.metric_name, one.series) for one in page.items])
-        question = metrics_question({"cursor": [page.next_cursor]} if page.next_cursor else {})
-    assert found == [[("a", 2)], [("b", 2)], [("c", 2)]]
 
 
 def test_a_page_ends_before_it_outgrows_an_answer(stream: Stream) -> None:
@@ -456,27 +435,92 @@ def test_a_page_ends_before_it_outgrows_an_answer(stream: Stream) -> None:
     assert sum(sizes) == 80
 
 
-# --- many series, one day ---------------------------------------------------------------------------------------------
+# --- many series ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def snapshot(shared_tables: Tables, client: DynamoDBClient) -> Stream:
-    """An hour of 2,000 series."""
+    """An hour of 2,000 series on three days, of which the second is long after the first."""
     stream = Stream(shared_tables, client)
-    stream.save([point("2022-10-01 05:00:00", 0.1, dimensions={"n": str(n)}) for n in range(2_000)])
+    for day in ("2000-01-01", "2022-10-01", "2022-10-02"):
+        stream.save(
+            [point(f"{day} 05:00:00", 0.1, dimensions={"n": str(n), "last": str(n % 20)}) for n in range(2_000)]
+        )
     return stream
 
 
-@pytest.mark.parametrize("end", ["2022-10-01", "2022-10-02"])
-def test_a_day_of_many_series_is_read_as_a_longer_range_is(end: str, snapshot: Stream) -> None:
-    """In batches for a day, by queries otherwise: the same view, and the same points."""
-    timeframe = Timeframe("2022-10-01", end)
-    found = snapshot.view(ViewQuestion(Metric("orders", "Sum"), timeframe, "hour"))
-    assert cells_of(found) == {("2022-10-01T05:00:00Z",): Cell("2022-10-01T05:00:00Z", 200.0, 2_000)}
-    pages = snapshot.pages_of_points(PointsQuestion(Metric("orders", "Sum"), timeframe, (), 700))
-    points = [[one.record_id for one in page.items] for page in pages]
-    assert [len(page) for page in points] == [700, 700, 600]
-    assert [one for page in points for one in page] == sorted({one for page in points for one in page})
+def count_calls(client: DynamoDBClient) -> Counter[str]:
+    calls: Counter[str] = Counter()
+    client.meta.events.register("before-call.dynamodb", lambda model, **_: calls.update([model.name]))
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("start", "text", "matching", "operation"),
+    [
+        ("2022-10-01", "n:77", 1, "BatchGetItem"),
+        ("2022-10-01", "n:1,2,3,4,5", 5, "BatchGetItem"),
+        ("2022-10-01", "last:7", 100, "BatchGetItem"),
+        ("2022-10-01", "-n:77", 1_999, "Query"),
+        ("2022-10-01", "last:1,2,3,4,5,6", 600, "Query"),
+        ("2000-01-01", "n:77", 1, "BatchGetItem"),
+        ("2000-01-01", "last:7", 100, "Query"),
+        ("2022-10-01", "n:none", 0, None),
+    ],
+)
+def test_few_series_are_read_by_key_and_many_in_order(
+    *, start: str, text: str, matching: int, operation: str | None, snapshot: Stream, endpoint: str
+) -> None:
+    """The same view and the same points either way; by key not through decades without data."""
+    days = 2 if start == "2022-10-01" else 3
+    stream = replace(snapshot, client=client_of(endpoint))
+    calls = count_calls(stream.client)
+    parameters = {"metric_name": ["orders"], "metric_agg_func": ["Sum"], "filter": [text]}
+    parameters |= {"start_date": [start], "end_date": ["2022-12-31"]}
+    found = stream.view(view_question(parameters))
+    assert sum(cell.points for row in found.series for cell in row.data) == matching * days
+    assert [cell.value for row in found.series for cell in row.data] == [matching / 10] * days * bool(matching)
+    others = {"BatchGetItem", "Query"} - {operation}
+    series_and_entry = {"Query": 16, "BatchGetItem": 1}
+    assert all(calls[other] == series_and_entry[other] for other in others), calls
+    pages = stream.pages_of_points(replace(points_question(parameters), limit=700))
+    points = [(one.timestamp, one.record_id) for page in pages for one in page.items]
+    assert len(points) == matching * days
+    assert points == sorted(points)
+
+
+def test_points_of_many_series_are_listed_in_the_order_of_time(snapshot: Stream) -> None:
+    """Day after day, whatever the page; no record is missing or comes twice."""
+    question = PointsQuestion(Metric("orders", "Sum"), Timeframe("2022-10-01", "2022-10-02"), (), 700)
+    pages = [[(one.timestamp, one.record_id) for one in page.items] for page in snapshot.pages_of_points(question)]
+    assert [len(page) for page in pages] == [700] * 5 + [500]
+    points = [one for page in pages for one in page]
+    assert points == sorted(set(points))
+
+
+def test_pages_stay_right_while_others_write(snapshot: Stream) -> None:
+    """What was there at the beginning comes once, whatever is written between two pages."""
+    stream = Stream(snapshot.tables, snapshot.client)
+    before = [point(f"2022-10-{day:02}", 1, dimensions={"n": str(n)}) for day in (1, 2) for n in range(40)]
+    stream.save(before)
+    question = PointsQuestion(Metric("orders", "Sum"), Timeframe("2022-09-01", "2022-10-31"), (), 7)
+    listed: list[tuple[str, str]] = []
+    for number, page in enumerate(stream.pages_of_points(question)):
+        listed += [(one.timestamp, one.record_id) for one in page.items]
+        stream.save(
+            [
+                point(f"2022-{month:02}-{day:02}", 2, dimensions={"new": f"{number} {n}"})
+                for month, day in ((9, 30), (10, 1), (10, 2))
+                for n in range(3)
+            ]
+        )
+        stream.save(before[:5], received_at=NOW + number)
+        if number > 40:
+            break
+    assert len(listed) == len(set(listed))
+    known = {(f"{one['timestamp']}T00:00:00Z", record_id("orders", "Sum", one["custom_dimensions"])) for one in before}
+    assert known <= set(listed)
+    assert listed == sorted(listed)
 
 
 def test_a_batch_that_dynamodb_leaves_unfinished_is_read_to_its_end(snapshot: Stream, endpoint: str) -> None:
@@ -485,11 +529,11 @@ def test_a_batch_that_dynamodb_leaves_unfinished_is_read_to_its_end(snapshot: St
     calls = count()
 
     def leave_some(params: dict[str, Any], context: dict[str, Any], **_: Any) -> dict[str, Any]:
-        ((table, wanted),) = params["RequestItems"].items()
-        keys = wanted["Keys"]
+        ((table, asked),) = params["RequestItems"].items()
+        keys = asked["Keys"]
         done = len(keys) if next(calls) % 3 == 2 else len(keys) // 2
         context["left"] = {table: {"Keys": keys[done:]}} if keys[done:] else {}
-        return params | {"RequestItems": {table: wanted | {"Keys": keys[:done] or keys}}}
+        return params | {"RequestItems": {table: asked | {"Keys": keys[:done] or keys}}}
 
     def report(parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
         parsed["UnprocessedKeys"] = context["left"]
@@ -497,9 +541,25 @@ def test_a_batch_that_dynamodb_leaves_unfinished_is_read_to_its_end(snapshot: St
     register: Any = client.meta.events.register
     register("provide-client-params.dynamodb.BatchGetItem", leave_some)
     register("after-call.dynamodb.BatchGetItem", report)
-    question = ViewQuestion(Metric("orders", "Sum"), Timeframe("2022-10-01", "2022-10-01"), "day")
+    few = (Filter("last", ("7",), excludes=False),)
+    question = ViewQuestion(Metric("orders", "Sum"), Timeframe("2022-10-01", "2022-10-01"), "day", (), few)
     found = replace(snapshot, client=client).view(question)
-    assert cells_of(found) == {("2022-10-01",): Cell("2022-10-01", 200.0, 2_000)}
+    assert cells_of(found) == {("2022-10-01",): Cell("2022-10-01", 10.0, 100)}
+
+
+def test_a_metric_of_one_series_takes_few_calls(stream: Stream, endpoint: str) -> None:
+    """Where it has points is known: its entry, and a page of its one shard."""
+    stream.save([point(f"2022-{month:02}-{day:02}", 1.0) for month in range(1, 13) for day in range(1, 29)])
+    client = client_of(endpoint)
+    calls = count_calls(client)
+    year = ViewQuestion(Metric("orders", "Sum"), Timeframe("2022-01-01", "2022-12-31"), "month")
+    assert len(replace(stream, client=client).view(year).series[0].data) == 12
+    assert calls == {"BatchGetItem": 1, "Query": 1}
+    calls.clear()
+    assert (
+        replace(stream, client=client).view(replace(year, timeframe=Timeframe("2023-01-01", "2023-12-31"))).series == []
+    )
+    assert calls == {"BatchGetItem": 1}
 
 
 # --- faults -----------------------------------------------------------------------------------------------------------
@@ -556,7 +616,7 @@ def test_a_page_ends_early_when_time_does(orders: Stream, proxy: FaultProxy) -> 
     question = PointsQuestion(ORDERS.metric, ORDERS.timeframe)
     whole = [one for page in orders.pages_of_points(question) for one in page.items]
     assert len(whole) == 31 * 2 * 12
-    proxy.plan(*schedule([None] * 9), ALWAYS)
+    proxy.plan(*schedule([None] * 14), ALWAYS)
     page = orders.reader.points(orders.name, question, soon(2))
     assert 0 < len(page.items) < len(whole)
     assert page.next_cursor
@@ -569,7 +629,7 @@ def test_a_page_ends_early_when_time_does(orders: Stream, proxy: FaultProxy) -> 
 
 def test_an_error_that_is_there_to_stay_is_raised_at_once(stream: Stream) -> None:
     """Asking again would only take time."""
-    reader = MetricsReader(stream.client, "no-such-table")
+    reader = Reader(Table(stream.client, "no-such-table"))
     for ask in (
         lambda: reader.view(stream.name, ORDERS, soon()),
         lambda: reader.points(stream.name, PointsQuestion(ORDERS.metric, ORDERS.timeframe), soon()),
