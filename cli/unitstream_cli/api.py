@@ -172,7 +172,7 @@ class Api:
         if answer.status == 429 or answer.status >= 500:
             # The gateway's own 429 says that the function never saw the request.
             exchange.in_doubt |= answer.status != 429
-            raise _TryAgain(f"the service answered {_said(answer, problem)}", _retry_after(answer))
+            raise _TryAgain(f"the service answered {_status_and_title(answer, problem)}", _retry_after(answer))
         raise _failure(self._service, answer, problem)
 
     def _sleep(self, seconds: float) -> None:
@@ -194,12 +194,12 @@ def _pause(state: RetryCallState) -> float:
 
 def _retry_after(answer: urllib3.BaseHTTPResponse) -> float | None:
     """Return the seconds that the service asks to wait for; it may say so as a number or as a date."""
-    written = answer.headers.get("Retry-After", "").strip()
+    text = answer.headers.get("Retry-After", "").strip()
     # Not urllib3's parser: to that everything above six hours is six hours.
-    if written.isdecimal():
-        return float(written)
+    if text.isdecimal():
+        return float(text)
     try:
-        moment = parsedate_to_datetime(written)
+        moment = parsedate_to_datetime(text)
     except ValueError:
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -215,23 +215,23 @@ def _problem(answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _said(answer: urllib3.BaseHTTPResponse, problem: dict[str, Any]) -> str:
+def _status_and_title(answer: urllib3.BaseHTTPResponse, problem: dict[str, Any]) -> str:
     title = problem.get("title") or problem.get("message")
     return f"{answer.status} {title}" if isinstance(title, str) else str(answer.status)
 
 
 def _failure(service: Service, answer: urllib3.BaseHTTPResponse, problem: dict[str, Any]) -> CommandFailed:
-    said = f"the service answered {_said(answer, problem)}"
+    sentence = f"the service answered {_status_and_title(answer, problem)}"
     kind = problem.get("type")
     if answer.status in {401, 403}:
         return Rejected(
-            f"{said}: the API key is not accepted.",
+            f"{sentence}: the API key is not accepted.",
             f"Or {service.url} is not the address of the API: it ends with the stage, before /api/.",
         )
     if kind == "urn:unitstream:problem:stream-not-found":
-        return Rejected(f"{said}: the token names no stream, or was revoked or replaced.")
+        return Rejected(f"{sentence}: the token names no stream, or was revoked or replaced.")
     if kind == "urn:unitstream:problem:invalid-request" or answer.status in {400, 413, 415}:
-        return Refused(f"{said}. {problem.get('detail', '')}".rstrip(), problem.get("errors") or [])
+        return Refused(f"{sentence}. {problem.get('detail', '')}".rstrip(), problem.get("errors") or [])
     return _not_the_api(service, answer)
 
 

@@ -84,8 +84,8 @@ def numbers(values: Sequence[float | None]) -> list[str]:
     """
     largest = max((abs(value) for value in values if value is not None and abs(value) < _LARGE), default=0.0)
     magnitude = floor(log10(largest)) if largest else 0
-    wanted = max(2, min(_DIGITS - 1 - magnitude, _MOST_DECIMALS))
-    decimals = min(wanted, max((_decimals_of(value) for value in values if value is not None), default=0))
+    needed = max(2, min(_DIGITS - 1 - magnitude, _MOST_DECIMALS))
+    decimals = min(needed, max((_decimals_of(value) for value in values if value is not None), default=0))
     return [_number(value, decimals) for value in values]
 
 
@@ -126,15 +126,15 @@ def along(
     """
     periods = count_periods(timeframe, granularity)
     places = min(periods, most)
-    found: list[list[float]] = [[] for _ in range(places)]
+    by_place: list[list[float]] = [[] for _ in range(places)]
     for period, value in values:
         index = count_periods(Timeframe(timeframe.start, period[:10]), granularity) - 1
         if granularity == "hour":
             index += int(period[11:13]) - 23  # of the day's hours, all are counted
         if value is not None:
-            found[index * places // periods].append(value)
+            by_place[index * places // periods].append(value)
     # Divided before they are added up: the sum may be infinite.
-    return [fsum(value / len(shared) for value in shared) if shared else None for shared in found]
+    return [fsum(value / len(shared) for value in shared) if shared else None for shared in by_place]
 
 
 def fit(columns: Sequence[Column], room: int | None) -> list[tuple[Column, int]]:
@@ -168,8 +168,8 @@ def room_for_line(label: int) -> int:
 
 def print_table(columns: Sequence[Column]) -> None:
     """Print a table, and say which columns there was no room for."""
-    shown = [column for column in columns if not (out.options.ascii_only and isinstance(column.cells[0], Bar))]
-    fitting = fit(shown, room())
+    printable = [column for column in columns if not (out.options.ascii_only and isinstance(column.cells[0], Bar))]
+    fitting = fit(printable, room())
     table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
     for column, width in fitting:
         justify = "right" if column.right else "left"
@@ -179,7 +179,7 @@ def print_table(columns: Sequence[Column]) -> None:
     # rich cuts what is wider than the console.
     Console(width=max(out.width, _width([width for _, width in fitting]))).print(table)
     kept = [column for column, _ in fitting]
-    if missing := [column.title for column in shown if column.title and column not in kept]:
+    if missing := [column.title for column in printable if column.title and column not in kept]:
         say(f"There is no room for: {', '.join(missing)}. --csv has everything.")
     if (rows := len(columns[0].cells)) > MOST_ROWS:
         say(f"These are the first {MOST_ROWS:,} of {rows:,} rows. --csv has everything.")

@@ -25,6 +25,7 @@ from unitstream_cli.console import err, out, print_json, printable, say
 from unitstream_cli.errors import BadInput
 from unitstream_cli.settings import ApiKeyFileOption, JsonOption, TokenFileOption, UrlOption
 from unitstream_cli.tables import (
+    NOTHING,
     Column,
     along,
     bar_column,
@@ -48,7 +49,7 @@ FIRST_DAY = date(1970, 1, 1)
 # The most that the API allows.
 _SERIES_A_PAGE, _POINTS_A_PAGE = 1_000, 10_000
 _GIVE_UP_AFTER_SECONDS = 60.0
-_SHOWN_DIGITS = 12
+_RECORD_ID_DIGITS = 12
 _SHORTEST_LINE = 8
 _WIDEST_LABEL = 24
 
@@ -80,13 +81,13 @@ class Metric(NamedTuple):
 def metric(text: str) -> Metric:
     """Read a metric. Its name may have colons of its own."""
     name, _, function = text.rpartition(":")
-    found = next((known for known in get_args(AggFunc) if known.lower() == function.lower()), None)
-    if not name or found is None:
+    agg_func = next((known for known in get_args(AggFunc) if known.lower() == function.lower()), None)
+    if not name or agg_func is None:
         *others, last = get_args(AggFunc)
         raise typer.BadParameter(
             f"{text!r} is no metric: it is a name, a colon and {', '.join(others)} or {last}, such as orders:Sum."
         )
-    return Metric(name, found)
+    return Metric(name, agg_func)
 
 
 MetricArgument = Annotated[
@@ -158,10 +159,13 @@ def metrics(
     token_file: TokenFileOption = None,
     give_up_after: GiveUpOption = _GIVE_UP_AFTER_SECONDS,
 ) -> None:
-    """List the metrics of the stream, as the other commands take them, with their dimensions and days."""
+    """List the metrics of the stream, as the other commands take them, with their dimensions and days.
+
+    Sets of dimensions are divided by semicolons: where there are several, totals may count the same thing twice.
+    """
     question = Question("/api/metrics", {"limit": _SERIES_A_PAGE}, "metrics")
     nothing = "The stream has no metrics yet. `unitstream push` sends some."
-    _show(
+    _print_answer(
         question,
         ServiceOptions(url, api_key_file, token_file, give_up_after),
         draw_metrics,
@@ -188,9 +192,9 @@ def series(
     """
     path = f"/api/metrics/{quote(metric.name, safe='')}/{metric.function}/series"
     parameters = {"filter": filters or [], "limit": _SERIES_A_PAGE}
-    nothing = f"There are no series of {_shown(metric)}{_filtered(filters)}. {_SEE_METRICS}"
+    nothing = f"There are no series of {name_of(metric)}{filter_clause(filters)}. {_SEE_METRICS}"
     where = ServiceOptions(url, api_key_file, token_file, give_up_after)
-    _show(Question(path, parameters, "series"), where, draw_series, nothing, csv=csv, json=json)
+    _print_answer(Question(path, parameters, "series"), where, draw_series, nothing, csv=csv, json=json)
 
 
 def points(
@@ -206,12 +210,12 @@ def points(
     token_file: TokenFileOption = None,
     give_up_after: GiveUpOption = _GIVE_UP_AFTER_SECONDS,
 ) -> None:
-    """List the points of a metric as they were sent, one series after the other."""
+    """List the points of a metric as they were sent, hour by hour."""
     timeframe = timeframe_of(start, end, datetime.now(UTC).date())
-    parameters = {**_of(metric), **_days(timeframe), "filter": filters or [], "limit": _POINTS_A_PAGE}
-    nothing = f"There are no points of {_shown(metric)} {_written(timeframe)}{_filtered(filters)}. {_SEE_METRICS}"
+    parameters = {**_parameters_of(metric), **_days(timeframe), "filter": filters or [], "limit": _POINTS_A_PAGE}
+    nothing = f"There are no points of {name_of(metric)} {days_of(timeframe)}{filter_clause(filters)}. {_SEE_METRICS}"
     where = ServiceOptions(url, api_key_file, token_file, give_up_after)
-    _show(Question("/api/points", parameters, "points"), where, draw_points, nothing, csv=csv, json=json)
+    _print_answer(Question("/api/points", parameters, "points"), where, draw_points, nothing, csv=csv, json=json)
 
 
 def views(
@@ -236,10 +240,10 @@ def views(
     the last, as high as the values are between the smallest and the largest.
     """
     timeframe = timeframe_of(start, end, datetime.now(UTC).date())
-    parameters = _of(metric) | _table_parameters(timeframe, granularity, group_by, filters, fill=fill)
-    nothing = f"There are no points of {_shown(metric)} {_written(timeframe)}{_filtered(filters)}. {_SEE_METRICS}"
+    parameters = _parameters_of(metric) | _table_parameters(timeframe, granularity, group_by, filters, fill=fill)
+    nothing = f"There are no points of {name_of(metric)} {days_of(timeframe)}{filter_clause(filters)}. {_SEE_METRICS}"
     where = ServiceOptions(url, api_key_file, token_file, give_up_after)
-    _show(Question("/api/views", parameters, "series"), where, draw_view, nothing, csv=csv, json=json)
+    _print_answer(Question("/api/views", parameters, "series"), where, draw_view, nothing, csv=csv, json=json)
 
 
 def unit_metrics(
@@ -278,11 +282,13 @@ def unit_metrics(
     parameters = {"numerator": str(numerator), "denominator": str(denominator)}
     parameters |= _table_parameters(timeframe, granularity, group_by, filters, fill=fill)
     nothing = (
-        f"There are no points of {_shown(numerator)} or {_shown(denominator)} {_written(timeframe)}"
-        f"{_filtered(filters)}, nor in the timeframe before. {_SEE_METRICS}"
+        f"There are no points of {name_of(numerator)} or {name_of(denominator)} {days_of(timeframe)}"
+        f"{filter_clause(filters)}, nor in the timeframe before. {_SEE_METRICS}"
     )
     where = ServiceOptions(url, api_key_file, token_file, give_up_after)
-    _show(Question("/api/unit-metrics", parameters, "series"), where, draw_unit_metric, nothing, csv=csv, json=json)
+    _print_answer(
+        Question("/api/unit-metrics", parameters, "series"), where, draw_unit_metric, nothing, csv=csv, json=json
+    )
 
 
 _SEE_METRICS = "`unitstream metrics` lists what there is."
@@ -336,7 +342,7 @@ def draw_points(document: dict[str, Any]) -> None:
 
 def draw_view(document: dict[str, Any]) -> None:
     timeframe = Timeframe(document["start_date"], document["end_date"])
-    _print_title(f"{_shown(_metric_of(document))} by {document['granularity']} {_written(timeframe)}, in UTC")
+    _print_title(f"{name_of(_metric_of(document))} by {document['granularity']} {days_of(timeframe)}, in UTC")
     print_table(view_columns(document))
     _print_lines(document, "value")
 
@@ -344,43 +350,47 @@ def draw_view(document: dict[str, Any]) -> None:
 def draw_unit_metric(document: dict[str, Any]) -> None:
     timeframe = Timeframe(document["start_date"], document["end_date"])
     before = Timeframe(document["previous_start_date"], document["previous_end_date"])
-    numerator, denominator = (_shown(_metric_of(document[part])) for part in ("numerator", "denominator"))
+    numerator, denominator = (name_of(_metric_of(document[part])) for part in ("numerator", "denominator"))
     _print_title(
-        f"{numerator} per {denominator} by {document['granularity']} {_written(timeframe)}, in UTC; "
-        f"before: {_written(before)}"
+        f"{numerator} per {denominator} by {document['granularity']} {days_of(timeframe)}, in UTC; "
+        f"before: {days_of(before)}"
     )
     print_table(unit_metric_columns(document))
     _print_lines(document, "current_timeframe_unit_metric")
 
 
 def metric_columns(document: dict[str, Any]) -> list[Column]:
-    found = document["metrics"]
+    metrics = document["metrics"]
     return [
-        text_column("metric", [printable(f"{one['metric_name']}:{one['metric_agg_func']}") for one in found]),
-        number_column("series", [f"{one['series']:,}" for one in found]),
-        text_column("dimensions", [printable(", ".join(one["dimension_keys"])) or None for one in found]),
-        text_column("first day", [one["first_day"] for one in found], folds=False),
-        text_column("last day", [one["last_day"] for one in found], folds=False),
+        text_column("metric", [name_of(_metric_of(metric)) for metric in metrics]),
+        text_column("dimensions", [key_sets_of(metric["dimension_key_sets"]) for metric in metrics]),
+        text_column("first day", [metric["first_day"] for metric in metrics], folds=False),
+        text_column("last day", [metric["last_day"] for metric in metrics], folds=False),
     ]
 
 
+def key_sets_of(key_sets: Sequence[Sequence[str]]) -> str:
+    """Return the sets of keys that a metric's series have; that without any is a dash."""
+    return "; ".join(printable(", ".join(keys)) or NOTHING for keys in key_sets)
+
+
 def series_columns(document: dict[str, Any]) -> list[Column]:
-    found = document["series"]
+    listed = document["series"]
     return [
-        *dimension_columns([one["dimensions"] for one in found]),
-        text_column("record ID", [one["record_id"][:_SHOWN_DIGITS] for one in found], folds=False),
+        *dimension_columns([series["dimensions"] for series in listed]),
+        text_column("record ID", [series["record_id"][:_RECORD_ID_DIGITS] for series in listed], folds=False),
     ]
 
 
 def point_columns(document: dict[str, Any]) -> list[Column]:
-    found = document["points"]
-    values = [one["value"] for one in found]
+    listed = document["points"]
+    values = [point["value"] for point in listed]
     return [
-        text_column("hour (UTC)", [_moment(one["timestamp"]) for one in found], folds=False),
-        *dimension_columns([one["dimensions"] for one in found]),
+        text_column("hour (UTC)", [_moment(point["timestamp"]) for point in listed], folds=False),
+        *dimension_columns([point["dimensions"] for point in listed]),
         number_column("value", numbers(values)),
         bar_column(values, rank=2),
-        text_column("received (UTC)", [_moment(one["received_at"]) for one in found], folds=False, rank=1),
+        text_column("received (UTC)", [_moment(point["received_at"]) for point in listed], folds=False, rank=1),
     ]
 
 
@@ -423,16 +433,16 @@ def dimension_columns(dimensions: Sequence[dict[str, str | None]]) -> list[Colum
     """Return a column for each key. Names and values may hold what would move the cursor."""
     # Groups all have the same keys, and in the order that was asked for.
     keys = list(dimensions[0]) if len({*map(tuple, dimensions)}) == 1 else sorted({*chain.from_iterable(dimensions)})
-    found = ((key, [one.get(key) for one in dimensions]) for key in keys)
+    columns = ((key, [by_key.get(key) for by_key in dimensions]) for key in keys)
     return [
         text_column(printable(key), [None if value is None else printable(value) for value in values])
-        for key, values in found
+        for key, values in columns
     ]
 
 
 def _cells(document: dict[str, Any]) -> tuple[list[dict[str, str | None]], list[dict[str, Any]]]:
     """Return the dimensions of each row, and the rest of it."""
-    rows = [(one["dimensions"], cell) for one in document["series"] for cell in one["data"]]
+    rows = [(group["dimensions"], cell) for group in document["series"] for cell in group["data"]]
     return [dimensions for dimensions, _ in rows], [cell for _, cell in rows]
 
 
@@ -449,11 +459,11 @@ def _print_lines(document: dict[str, Any], field: str) -> None:
     """Print a line for each group, if there is room for it."""
     timeframe = Timeframe(document["start_date"], document["end_date"])
     lines = []
-    for one in document["series"]:
-        values = [(cell["date"], cell[field]) for cell in one["data"]]
+    for group in document["series"]:
+        values = [(cell["date"], cell[field]) for cell in group["data"]]
         present = [value for _, value in values if value is not None]
         if len(present) > 1:
-            lines.append((label_of(one["dimensions"]), values, numbers([min(present), max(present)])))
+            lines.append((label_of(group["dimensions"]), values, numbers([min(present), max(present)])))
     label = max((cell_len(text) for text, _, _ in lines), default=0)
     ends = max((cell_len(f"  {low} to {high}") for _, _, (low, high) in lines), default=0)
     room = room_for_line(label + 2 * bool(label) + ends)
@@ -513,8 +523,8 @@ class ServiceOptions(NamedTuple):
     @contextlib.contextmanager
     def open(self) -> Iterator[Api]:
         """The API, and in the block sentences for what it refuses."""
-        found = settings.service(self.url, self.api_key_file, self.token_file)
-        api = Api(found, stop=Event(), give_up_after=self.give_up_after, notice=say)
+        service = settings.service(self.url, self.api_key_file, self.token_file)
+        api = Api(service, stop=Event(), give_up_after=self.give_up_after, notice=say)
         with contextlib.closing(api), err.status("Reading"):
             try:
                 yield api
@@ -524,11 +534,13 @@ class ServiceOptions(NamedTuple):
 
 def refusals(errors: list[dict[str, Any]]) -> list[str]:
     """Return what is wrong, line by line, by the names that the command line has."""
-    wrong = [f"{_OPTIONS.get(one['parameter'], one['parameter'])}: {printable(one['detail'])}." for one in errors]
+    wrong = [
+        f"{_OPTIONS.get(error['parameter'], error['parameter'])}: {printable(error['detail'])}." for error in errors
+    ]
     return wrong if len(wrong) < 2 else [f"{counted(len(wrong), 'thing')} are wrong:", *wrong]
 
 
-def _show(
+def _print_answer(
     question: Question,
     service: ServiceOptions,
     draw: Callable[[dict[str, Any]], None],
@@ -557,7 +569,7 @@ def _show(
         say(nothing)
 
 
-def _of(metric: Metric) -> dict[str, Any]:
+def _parameters_of(metric: Metric) -> dict[str, Any]:
     return {"metric_name": metric.name, "metric_agg_func": metric.function}
 
 
@@ -576,13 +588,13 @@ def _metric_of(document: dict[str, Any]) -> Metric:
     return Metric(document["metric_name"], document["metric_agg_func"])
 
 
-def _shown(metric: Metric) -> str:
+def name_of(metric: Metric) -> str:
     return printable(str(metric))
 
 
-def _written(timeframe: Timeframe) -> str:
+def days_of(timeframe: Timeframe) -> str:
     return f"from {timeframe.start} to {timeframe.end}"
 
 
-def _filtered(filters: list[str] | None) -> str:
+def filter_clause(filters: list[str] | None) -> str:
     return " that the filters keep" if filters else ""

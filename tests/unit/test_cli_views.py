@@ -483,20 +483,28 @@ def test_all_pages_are_one_table(service: Service, unitstream: Run) -> None:
 
 
 def test_metrics_are_listed_as_the_other_commands_take_them(service: Service, unitstream: Run) -> None:
-    one = {"metric_name": "a:b\x1b[2J", "metric_agg_func": "Sum", "series": 1200, "dimension_keys": ["plan", "region"]}
-    service.answers(
+    """With a semicolon between sets of dimensions, and a dash for that without any."""
+    days = {"first_day": "2022-10-01", "last_day": "2022-10-31"}
+    key_sets_of: dict[str, list[list[str]]] = {
+        "a:b\x1b[2J": [["plan", "region"]],
+        "plain": [[]],
+        "twice": [[], ["plan"], ["plan", "re\x1bgion"]],
+    }
+    metrics = [
         {
-            "metrics": [
-                one | {"first_day": "2022-10-01", "last_day": "2022-10-31"},
-                one | {"metric_name": "old", "dimension_keys": [], "first_day": None, "last_day": None},
-            ],
-            "next_cursor": None,
+            "metric_name": name,
+            "metric_agg_func": "Sum",
+            "dimension_keys": sorted({key for keys in key_sets for key in keys}),
+            "dimension_key_sets": key_sets,
         }
-    )
+        for name, key_sets in key_sets_of.items()
+    ]
+    service.answers({"metrics": [metric | days for metric in metrics], "next_cursor": None})
     assert rows_of(unitstream("metrics").stdout) == [
-        ["metric", "series", "dimensions", "first", "day", "last", "day"],
-        ["a:b\\x1b[2J:Sum", "1,200", "plan,", "region", "2022-10-01", "2022-10-31"],
-        ["old:Sum", "1,200", "-", "-", "-"],
+        ["metric", "dimensions", "first", "day", "last", "day"],
+        ["a:b\\x1b[2J:Sum", "plan,", "region", "2022-10-01", "2022-10-31"],
+        ["plain:Sum", "-", "2022-10-01", "2022-10-31"],
+        ["twice:Sum", "-;", "plan;", "plan,", "re\\x1bgion", "2022-10-01", "2022-10-31"],
     ]
 
 

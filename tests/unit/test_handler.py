@@ -164,25 +164,27 @@ def test_dry_run_may_be_said_to_be_off(function: Function, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    ("parameters", "wrong"),
+    ("parameters", "errors"),
     [
-        ({"dry_run": ["1"]}, "dry_run"),
-        ({"dry_run": [""]}, "dry_run"),
-        ({"dry_run": ["True"]}, "dry_run"),
-        ({"dry_run": ["true", "false"]}, "dry_run"),
-        ({"dryrun": ["true"]}, "dryrun"),
-        ({"dry_run": ["true"], "verbose": ["1"]}, "verbose"),
+        ({"dry_run": ["1"]}, [("dry_run", "dry_run_unknown")]),
+        ({"dry_run": ["true", "false"]}, [("dry_run", "repeated")]),
+        ({"dryrun": ["true"]}, [("dryrun", "unknown_parameter")]),
+        ({"dry_run": ["x"], "verbose": ["1"]}, [("verbose", "unknown_parameter"), ("dry_run", "dry_run_unknown")]),
     ],
     ids=str,
 )
 def test_a_wrong_parameter_saves_nothing(
-    function: Function, monkeypatch: pytest.MonkeyPatch, parameters: dict[str, list[str]], wrong: str
+    function: Function,
+    monkeypatch: pytest.MonkeyPatch,
+    parameters: dict[str, list[str]],
+    errors: list[tuple[str, str]],
 ) -> None:
     """Who misspells dry_run meant not to save, so nothing is saved."""
     calls = saves(monkeypatch, Counts(created=2))
     answer = function(BODY, **query(**parameters))
     assert_problem(answer, 400, "Invalid request")
-    assert [(error["parameter"], error["code"]) for error in answer.body["errors"]] == [(wrong, "parameter_invalid")]
+    assert [(error["parameter"], error["code"]) for error in answer.body["errors"]] == errors
+    assert "nothing of it was saved" in answer.body["detail"]
     assert not calls
 
 
