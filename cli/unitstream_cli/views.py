@@ -210,7 +210,7 @@ def points(
     token_file: TokenFileOption = None,
     give_up_after: GiveUpOption = _GIVE_UP_AFTER_SECONDS,
 ) -> None:
-    """List the points of a metric as they were sent, hour by hour."""
+    """List the points of a metric as they were sent, day by day."""
     timeframe = timeframe_of(start, end, datetime.now(UTC).date())
     parameters = {**_parameters_of(metric), **_days(timeframe), "filter": filters or [], "limit": _POINTS_A_PAGE}
     nothing = f"There are no points of {name_of(metric)} {days_of(timeframe)}{filter_clause(filters)}. {_SEE_METRICS}"
