@@ -27,6 +27,7 @@ from unitstream.payload import (
     parse_value,
 )
 from unitstream.periods import Granularity
+from unitstream.points import StoredPoint
 from unitstream.problems import MAX_REPORTED_ERRORS
 from unitstream.questions import (
     DEFAULT_LIMIT,
@@ -42,7 +43,7 @@ from unitstream.questions import (
     UNIT_METRIC_PARAMETERS,
     VIEW_PARAMETERS,
 )
-from unitstream.reading import MetricSummary, StoredPoint
+from unitstream.reading import MetricSummary
 from unitstream.timestamps import COMPACT, DATETIME, parse_hour
 from unitstream.views import Cell, UnitCell
 from unitstream_http import RETRY_AFTER_SECONDS

@@ -17,6 +17,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from unitstream.dynamodb import LONGEST_CALL, create_client
 from unitstream.pages import Page
+from unitstream.points import StoredPoint
 from unitstream.problems import Finding, InvalidRequest, OutOfTime, StreamNotFound, TooMuch
 from unitstream.questions import (
     metrics_question,
@@ -25,7 +26,7 @@ from unitstream.questions import (
     unit_metric_question,
     view_question,
 )
-from unitstream.reading import Reader, StoredPoint
+from unitstream.reading import Reader
 from unitstream.streams import StreamsTable
 from unitstream.table import Table
 from unitstream.views import UnitMetric, View

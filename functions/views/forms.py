@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from unitstream.identity import Series
     from unitstream.pages import Page
+    from unitstream.points import StoredPoint
     from unitstream.questions import (
         MetricsQuestion,
         PointsQuestion,
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
         UnitMetricQuestion,
         ViewQuestion,
     )
-    from unitstream.reading import StoredPoint
 
 JSON, CSV = "application/json", "text/csv"
 CONTENT_TYPES = {JSON: JSON, CSV: f"{CSV}; charset=utf-8"}

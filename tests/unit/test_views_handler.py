@@ -22,9 +22,10 @@ from unitstream.identity import Metric, Series
 from unitstream.pages import Page, next_cursor
 from unitstream.parameters import decode_cursor
 from unitstream.periods import Timeframe
+from unitstream.points import StoredPoint
 from unitstream.problems import OutOfTime, TooMuch
 from unitstream.questions import MetricsQuestion, SeriesQuestion, ViewQuestion
-from unitstream.reading import MetricSummary, Reader, StoredPoint
+from unitstream.reading import MetricSummary, Reader
 from unitstream.views import Cell, Row, View
 from views import app, forms
 
