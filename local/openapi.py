@@ -80,7 +80,7 @@ ERROR_CODES = {
     "metric_value_not_finite": "NaN, an infinity, or too large for a float",
     "metric_value_out_of_range": "of a magnitude that cannot be saved",
     "duplicate_point": "an earlier point has the same record ID and hour: one of the two values would be lost",
-    "parameter_invalid": "of ingesting: a query parameter is unknown or has a wrong value; `parameter` names it",
+    "dry_run_unknown": "`dry_run` is neither `true` nor `false`",
     "unknown_parameter": "there is no such query parameter; `detail` has the name that it resembles",
     "repeated": "a parameter occurs more than once, or a key in `group_by` does",
     "date_invalid": "no day that exists, as `YYYY-MM-DD`",
@@ -95,7 +95,7 @@ ERROR_CODES = {
     "too_many_keys": f"`group_by` names more than {MAX_GROUP_BY} keys",
     "limit_invalid": "`limit` is no whole number, or out of range",
     "cursor_invalid": "`cursor` is not one that an answer came with",
-    "cursor_of_another_question": "`cursor` belongs to other parameters: ask for the next page with the same ones",
+    "cursor_of_another_question": "`cursor` belongs to other parameters, or to another stream: ask with the same ones",
 }
 PROBLEMS = {
     "invalid-request": "400: `errors` says what is wrong",
@@ -103,7 +103,6 @@ PROBLEMS = {
     "forbidden": "403: no valid API key",
     "stream-not-found": "404: the token names no stream, or a revoked one",
     "route-not-found": "404: there is no such path or method",
-    "not-acceptable": "406: neither JSON nor CSV is accepted",
     "body-too-large": "413: split the request",
     "content-type-unsupported": "415: the body is not said to be JSON",
     "encoding-unsupported": "415: the body has a Content-Encoding",
@@ -412,7 +411,7 @@ def _answers(gateway: dict[str, Any]) -> dict[str, Any]:
                 "duplicates": ("The same record and hour twice", _answer("ingest_duplicate_points")),
                 "many": ("Everything that is wrong, in one answer", _answer("ingest_many_errors")),
                 "json": ("No JSON", _answer("ingest_json_invalid")),
-                "parameter": ("A misspelt query parameter", PARAMETER_INVALID),
+                "parameter": ("A misspelt query parameter", _answer("ingest_parameters_wrong")),
             },
             schema="InvalidRequest",
         ),
@@ -466,20 +465,6 @@ def _answers(gateway: dict[str, Any]) -> dict[str, Any]:
 
 
 # Answers that no event leads to. The tests compare them with the handler's.
-PARAMETER_INVALID = {
-    "type": "urn:unitstream:problem:invalid-request",
-    "title": "Invalid request",
-    "status": 400,
-    "detail": "A query parameter is wrong, and nothing was saved.",
-    "total_errors": 1,
-    "errors": [
-        {
-            "parameter": "dryrun",
-            "code": "parameter_invalid",
-            "detail": "there is no such parameter, only dry_run",
-        }
-    ],
-}
 CONTENT_TYPE_UNSUPPORTED = {
     "type": "urn:unitstream:problem:content-type-unsupported",
     "title": "Content type not supported",
@@ -589,10 +574,10 @@ _ESCAPED = r"\\[\\:,\-]"
 READ_FIELDS = {
     "metric_name": "The metric's name.",
     "metric_agg_func": "The function that aggregates the metric.",
-    "series": "How many series the metric has.",
     "dimension_keys": "The keys of the dimensions that its series have.",
-    "first_day": "The day of its first point; null if the catalogue does not know it.",
-    "last_day": "The day of its last point; null if the catalogue does not know it.",
+    "dimension_key_sets": "The sets of keys that its series have, each series one of them. Totals count all series.",
+    "first_day": "The day of its first point.",
+    "last_day": "The day of its last point.",
     "record_id": "The record ID, 64 hexadecimal digits.",
     "timestamp": "The hour, in UTC.",
     "value": "The value.",
@@ -612,15 +597,15 @@ READ_FIELDS = {
     "d_agg_func": "The function of the denominator.",
 }
 _MOMENT = {"type": "string", "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:00:00Z)?$"}
-_DAY_IF_KNOWN = {"type": ["string", "null"], "format": "date"}
+_KEYS = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
 _COUNT = {"type": "integer", "minimum": 0}
 _FIELD_TYPES: dict[str, dict[str, Any]] = {
     "metric_name": _NAME,
     "metric_agg_func": _AGG_FUNC,
-    "series": _COUNT,
-    "dimension_keys": {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
-    "first_day": _DAY_IF_KNOWN,
-    "last_day": _DAY_IF_KNOWN,
+    "dimension_keys": _KEYS,
+    "dimension_key_sets": {"type": "array", "items": _KEYS, "uniqueItems": True},
+    "first_day": _DATE,
+    "last_day": _DATE,
     "record_id": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
     "timestamp": {"type": "string", "format": "date-time"},
     "value": {"type": "number"},
@@ -651,7 +636,7 @@ def _parameters() -> dict[str, Any]:
         "end_date": ("The last day, included.", _DATE | {"examples": ["2022-10-31"]}),
         "granularity": (
             "The length of the periods. Weeks are ISO weeks, and all periods are in UTC.",
-            {"type": "string", "enum": list(get_args(Granularity))},
+            {"type": "string", "enum": list(get_args(Granularity)), "default": "day"},
         ),
         "group_by": (
             (
@@ -688,7 +673,7 @@ def _parameters() -> dict[str, Any]:
             {"type": "string", "minLength": 1},
         ),
     }
-    optional = {"group_by", "filter", "fill", "limit", "cursor"}
+    optional = {"granularity", "group_by", "filter", "fill", "limit", "cursor"}
     found: dict[str, Any] = {
         name: {"name": name, "in": "query", "description": text, "schema": schema, "required": name not in optional}
         for name, (text, schema) in described.items()
@@ -802,7 +787,7 @@ def _reads(template: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
         ("/api/metrics", "get"): read(
             "listMetrics",
             "The metrics of the stream",
-            "By name and function, with their series, dimensions and days. A page.",
+            "By name and function, with their dimensions and days. A page.",
             _queried(METRICS_PARAMETERS),
             _found(
                 "MetricsPage",
@@ -869,7 +854,7 @@ def _reads(template: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
         ("/api/points", "get"): read(
             "listPoints",
             "The points of a metric",
-            "As they are stored, by record ID, day and hour. A page.",
+            "As they are stored, in the order of time: by day, record ID and hour. A page.",
             _queried(POINTS_PARAMETERS, {"default": DEFAULT_POINTS_LIMIT, "maximum": MAX_POINTS_LIMIT}),
             _found(
                 "PointsPage",
@@ -904,7 +889,7 @@ def _found(
     not_kept = {"description": "Nothing may be kept.", "schema": {"type": "string", "const": "no-store"}}
     return {
         "200": {
-            "description": "The answer, as JSON or as a table.",
+            "description": "The answer: as a table if the header Accept names text/csv, else as JSON.",
             "headers": {"Cache-Control": not_kept} | (headers or {}),
             "content": {
                 "application/json": {"schema": _ref(schema), "examples": _shown(examples)},
@@ -934,9 +919,6 @@ def _read_problems(gateway: dict[str, Any]) -> dict[str, Any]:
         "404": _problem(
             "The token names no stream, or one that was revoked.",
             {"stream": ("No stream", _answer("views_stream_not_found"))},
-        ),
-        "406": _problem(
-            "The header Accept allows neither JSON nor CSV.", {"form": ("PDF", _answer("views_not_acceptable"))}
         ),
         "413": _problem("The request is too large.", {"size": ("Over 6 MB", _rendered(gateway["REQUEST_TOO_LARGE"]))}),
         "429": _problem(
