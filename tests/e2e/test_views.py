@@ -29,7 +29,6 @@ UNIT_METRIC = {
     "denominator": f"{ORDERS}:Sum",
     "start_date": FIRST_DAY,
     "end_date": LAST_DAY,
-    "granularity": "day",
     "group_by": "region",
 }
 
@@ -119,7 +118,7 @@ def test_a_table_is_read_by_pandas(stack: Stack, pushed: pd.DataFrame) -> None:
 def test_metrics_series_and_points_are_found(stack: Stack, pushed: pd.DataFrame) -> None:
     """Page by page, none twice and none left out."""
     found = [one for page in pages(stack, "/api/metrics", limit=1) for one in page["metrics"]]
-    described = {"metric_agg_func": "Sum", "series": 2, "dimension_keys": ["region"]}
+    described = {"metric_agg_func": "Sum", "dimension_keys": ["region"], "dimension_key_sets": [["region"]]}
     described |= {"first_day": PREVIOUS_FIRST_DAY, "last_day": LAST_DAY}
     for name in (COSTS, ORDERS):
         assert [one for one in found if one["metric_name"] == name] == [{"metric_name": name} | described]
@@ -136,6 +135,7 @@ def test_metrics_series_and_points_are_found(stack: Stack, pushed: pd.DataFrame)
         values = [one["value"] for one in found if one["record_id"] == record_id]
         assert values == list(recent[recent["region"] == dimensions["region"]][COSTS])
     assert len(found) == len(recent)
+    assert [one["timestamp"][:10] for one in found] == sorted(one["timestamp"][:10] for one in found)
 
 
 def test_a_correction_shows_and_a_replay_does_not(stack: Stack) -> None:
