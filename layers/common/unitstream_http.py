@@ -73,7 +73,7 @@ def stream_not_found(detail: str) -> Response[str]:
 
 
 def invalid_request(exc: InvalidRequest, ending: str) -> Response[str]:
-    """Count what is wrong with a request, and return the problem that lists it. `ending` is that of its sentence."""
+    """Count the errors, and return the problem that lists them. `ending` ends the sentence that says how many."""
     metrics.add_metric("ValidationErrors", MetricUnit.Count, exc.total)
     for code, count in Counter(error.code for error in exc.errors).items():
         metrics.add_metric(f"Invalid_{code}", MetricUnit.Count, count)
