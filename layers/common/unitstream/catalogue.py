@@ -143,7 +143,9 @@ class Catalogue:
         inserts = [self._table.insert(key, series_attributes(keys[key])) for key in new]
         outcomes = dict(zip(new, self._table.write(inserts, deadline), strict=True))
         # Somebody else's insert says the same thing: an item's key tells all that it holds.
-        there = {key for key, outcome in outcomes.items() if outcome in {Outcome.WRITTEN, Outcome.EXISTS}} | items.keys()
+        there = {
+            key for key, outcome in outcomes.items() if outcome in {Outcome.WRITTEN, Outcome.EXISTS}
+        } | items.keys()
 
         if len(self._series) + len(unknown) > REMEMBERED_KEYS:
             self._series.clear()

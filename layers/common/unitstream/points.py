@@ -63,7 +63,12 @@ def point_candidates(
         ),
         key=lambda item: item["sk"]["S"],
     )
-    known = {record_id: dimensions for selection in selections if selection for record_id, dimensions in selection.series.items()}
+    known = {
+        record_id: dimensions
+        for selection in selections
+        if selection
+        for record_id, dimensions in selection.series.items()
+    }
     while chunk := list(islice(days, min(KEYS_PER_READ, question.limit))):
         if not question.filters:
             known |= _dimensions(shards[0], chunk, known)
@@ -95,7 +100,9 @@ def _points_of(
 ) -> Iterator[Candidate[StoredPoint]]:
     day, _, record_id = item["sk"]["S"].partition("#")
     if record_id not in dimensions:
-        yield Candidate(PointPlace(day, record_id, 23), None, 0)
+        place = PointPlace(day, record_id, 23)
+        if not after or place > after:
+            yield Candidate(place, None, 0)
         return
     size = _POINT_BYTES + bytes_of(dimensions[record_id])
     for hour in range(24):

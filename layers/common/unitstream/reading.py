@@ -177,9 +177,7 @@ def _metric_candidate(item: Item) -> Candidate[MetricSummary]:
 def _series_candidate(question: SeriesQuestion, record_id: str, dimensions: dict[str, str]) -> Candidate[Series]:
     if not all(one.keeps(dimensions) for one in question.filters):
         return Candidate(record_id, None, 0)
-    return Candidate(
-        record_id, Series(record_id, question.metric, dimensions), _SERIES_BYTES + bytes_of(dimensions)
-    )
+    return Candidate(record_id, Series(record_id, question.metric, dimensions), _SERIES_BYTES + bytes_of(dimensions))
 
 
 def _spans(timeframes: Iterable[Timeframe], days: Timeframe) -> list[Timeframe]:
@@ -210,15 +208,15 @@ def _aggregate_shard(
             for one in aggregates.values():
                 one.know(set(selection.series.values()) if selection else {()})
     for span in spans:
-        pages = shard.days(
-            f"{span.start}#", span.end, repeat(_DAYS_A_PAGE), attributes=VALUE, selection=selection
-        )
+        pages = shard.days(f"{span.start}#", span.end, repeat(_DAYS_A_PAGE), attributes=VALUE, selection=selection)
         for items in pages:
             with lock:
                 _add_days(items, selection, aggregates)
 
 
-def _add_days(items: Iterable[Item], selection: Selection[Group] | None, aggregates: Mapping[Timeframe, Aggregates]) -> None:
+def _add_days(
+    items: Iterable[Item], selection: Selection[Group] | None, aggregates: Mapping[Timeframe, Aggregates]
+) -> None:
     """Add days of a shard to the aggregates of the timeframes that they belong to. Uses up the items."""
     for item in items:
         day, _, record_id = item.pop("sk")["S"].partition("#")
