@@ -82,10 +82,10 @@ class Service:
         """Return the status and the document that answer a request."""
         request = parse(body)
         counts = Counter(created=0, updated=0, unchanged=0, superseded=0)
-        for series in request.series:
-            for day, hours in series.days.items():
+        for points in request.series:
+            for day, hours in points.days.items():
                 for hour, value in hours.items():
-                    key = (series.record_id, day, hour)
+                    key = (points.series.record_id, day, hour)
                     with self.lock:
                         before = self.points.get(key)
                         counts["created" if before is None else "unchanged" if before == value else "updated"] += 1

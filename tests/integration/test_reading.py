@@ -24,6 +24,7 @@ from unitstream.dynamodb import create_client
 from unitstream.identity import AggFunc, Metric, Series, record_id
 from unitstream.payload import parse
 from unitstream.periods import Granularity, Timeframe, previous_timeframe
+from unitstream.points import StoredPoint
 from unitstream.problems import OutOfTime, TooMuch
 from unitstream.questions import (
     Filter,
@@ -37,7 +38,6 @@ from unitstream.questions import (
     series_question,
     view_question,
 )
-from unitstream.points import StoredPoint
 from unitstream.reading import MetricSummary, Reader
 from unitstream.store import Effort, Origin, Store
 from unitstream.table import Table

@@ -15,7 +15,7 @@ from emulator import FUNCTIONS, LARGEST_EVENT_BYTES, silent_server
 from stack import DEMO_TOKEN
 from support import REPOSITORY, create_stream, get_event, point, proxy_event, request_body, stored_points
 
-from unitstream.store import STATEMENTS_PER_WRITE
+from unitstream.table import STATEMENTS_PER_WRITE
 from unitstream_cli import replay
 from views.forms import LARGEST_BODY_BYTES
 

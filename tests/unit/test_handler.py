@@ -6,7 +6,9 @@ What is saved is another test's business: moto cannot run the statements that sa
 from __future__ import annotations
 
 import base64
+import gzip
 import json
+import tracemalloc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +18,11 @@ from support import SECRET_TOKEN, LambdaContext, point, proxy_event, request_bod
 from ingest import app
 from unitstream.days import Counts
 from unitstream.payload import MAX_BODY_BYTES
-from unitstream.problems import OutOfTime
-from unitstream.store import Effort, MetricsTable, Origin
+from unitstream.problems import Finding, OutOfTime
+from unitstream.store import Effort, Origin, Saved, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from support import Logged
 
@@ -86,18 +88,20 @@ def assert_problem(answer: Answer, status: int, title: str) -> None:
     assert answer.body["detail"]
 
 
-def saves(monkeypatch: pytest.MonkeyPatch, outcome: Counts | Exception) -> list[tuple[Origin, bool]]:
+def saves(
+    monkeypatch: pytest.MonkeyPatch, outcome: Counts | Exception, notices: Sequence[Finding] = ()
+) -> list[tuple[Origin, bool]]:
     """Let saving have `outcome`. Returns the origin of each call, and whether it was a dry run."""
     calls = []
 
-    def save(_: MetricsTable, __: object, origin: Origin, ___: float, effort: Effort, *, dry_run: bool) -> Counts:
+    def save(_: Store, __: object, origin: Origin, ___: float, effort: Effort, *, dry_run: bool) -> Saved:
         calls.append((origin, dry_run))
         if isinstance(outcome, Exception):
             raise outcome
         effort.rounds = 1
-        return outcome
+        return Saved(outcome, notices)
 
-    monkeypatch.setattr(MetricsTable, "save", save)
+    monkeypatch.setattr(Store, "save", save)
     return calls
 
 
@@ -111,7 +115,7 @@ def test_saved_points_are_counted(function: Function, monkeypatch: pytest.Monkey
     assert answer.status == 201
     assert answer.headers["Content-Type"] == ["application/json"]
     assert answer.body == {"received": 2, "created": 1, "updated": 0, "unchanged": 1, "superseded": 0}
-    assert calls == [(Origin("stream-1", "Sum", RECEIVED_AT), False)]
+    assert calls == [(Origin("stream-1", RECEIVED_AT), False)]
 
 
 @pytest.mark.parametrize(
@@ -129,6 +133,62 @@ def test_a_body_in_base64_is_decoded(function: Function, monkeypatch: pytest.Mon
     """The gateway hands over binary media types in base64; they are the same request."""
     saves(monkeypatch, Counts(created=2))
     assert function(base64.b64encode(BODY.encode()).decode(), isBase64Encoded=True).status == 201
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", " gzip "])
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_body_in_gzip_is_taken_packed_and_unpacked(
+    function: Function, monkeypatch: pytest.MonkeyPatch, encoding: str, *, packed: bool
+) -> None:
+    """The gateway unpacks a body and leaves its Content-Encoding; a binary media type comes as it was sent, in base64."""
+    saves(monkeypatch, Counts(created=2))
+    headers = {"Content-Encoding": encoding}
+    if packed:
+        body = base64.b64encode(gzip.compress(BODY.encode())).decode()
+        assert function(body, headers=headers, isBase64Encoded=True).status == 201
+    else:
+        assert function(BODY, headers=headers).status == 201
+
+
+def test_a_torn_body_in_gzip_is_an_error(function: Function) -> None:
+    """Whatever is missing of it: nothing of what could be read is saved."""
+    packed = gzip.compress(BODY.encode())
+    for body in (packed[:-1], packed[:30], packed[:2], packed + b"x", packed[:20] + b"\0" + packed[21:]):
+        sent = base64.b64encode(body).decode()
+        answer = function(sent, headers={"Content-Encoding": "gzip"}, isBase64Encoded=True)
+        assert_problem(answer, 400, "Invalid request")
+        assert [error["code"] for error in answer.body["errors"]] == ["gzip_invalid"]
+    assert function(BODY[:-1], headers={"Content-Encoding": "gzip"}).body["errors"][0]["code"] == "json_invalid"
+
+
+def test_a_body_that_unpacks_to_more_than_is_allowed_is_too_large(function: Function) -> None:
+    """Small as it is on its way: it is refused as soon as there is too much of it."""
+    bomb = base64.b64encode(gzip.compress(b" " * 50_000_000)).decode()
+    tracemalloc.start()
+    answer = function(bomb, headers={"Content-Encoding": "gzip"}, isBase64Encoded=True)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert_problem(answer, 413, "Body too large")
+    assert peak < 4 * MAX_BODY_BYTES
+
+
+@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", "zstd"])
+def test_other_encodings_are_refused(function: Function, encoding: str) -> None:
+    """With what to send instead."""
+    assert_problem(function(BODY, headers={"Content-Encoding": encoding}), 415, "Encoding not supported")
+
+
+def test_notices_stand_beside_the_counts(function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in a dry run, and where time ran out; without any, there is no such member."""
+    notice = Finding("new_dimension_keys", "no series had these", pointer="/data/1")
+    shown = [{"pointer": "/data/1", "code": "new_dimension_keys", "detail": "no series had these"}]
+    saves(monkeypatch, Counts(created=2), [notice])
+    assert function(BODY).body["notices"] == shown
+    assert function(BODY, **query(dry_run=["true"])).body["notices"] == shown
+    saves(monkeypatch, OutOfTime(Counts(created=1), [notice]))
+    assert function(BODY).body["notices"] == shown
+    saves(monkeypatch, Counts(created=2))
+    assert "notices" not in function(BODY).body
 
 
 # --- a dry run --------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from unitstream.periods import Timeframe
     from unitstream.questions import PointsQuestion
     from unitstream.shards import Selection, Shard
-    from unitstream.table import Item, Key
+    from unitstream.table import Item
 
 # What a point takes in an answer, beside its dimensions.
 _POINT_BYTES = 250
