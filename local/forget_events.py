@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from stack import DEMO_STREAM_ID
 
+from unitstream.compression import unpacked
 from unitstream.payload import parse
 from unitstream.table import day_key
 from unitstream_cli import settings
@@ -53,7 +54,7 @@ def written_days(events: Iterable[Path]) -> set[Key]:
             continue
         event = json.loads(path.read_text())
         body = event["body"]
-        ingest = parse(base64.b64decode(body) if event["isBase64Encoded"] else body.encode())
+        ingest = parse(unpacked(base64.b64decode(body)) if event["isBase64Encoded"] else body.encode())
         days |= {
             day_key(DEMO_STREAM_ID, points.series.metric, points.series.record_id, day)
             for points in ingest.series

@@ -147,10 +147,10 @@ def test_a_read_is_one_log_line_and_its_metrics(invoke: Invoke, printed: Printed
     assert all(value[0] > 0 for value in metrics.values())
 
 
-@pytest.mark.usefixtures("tables")
-@pytest.mark.parametrize("operation", ["GetItem", "Query"])
-def test_a_read_that_is_throttled_to_the_end_is_a_503(printed: Printed, operation: str) -> None:
-    """Whether the stream or its points are looked for."""
+@pytest.mark.parametrize("operation", ["GetItem", "BatchGetItem", "Query"])
+def test_a_read_that_is_throttled_to_the_end_is_a_503(invoke: Invoke, printed: Printed, operation: str) -> None:
+    """Whether the stream, its metric or its points are looked for."""
+    invoke(event(point("2022-10-01 00:00:00", 1)))
     refuse_from(operation, "ThrottlingException", call=0, function=views_app)
     context = support.LambdaContext(timeout_seconds=views_app.RESERVED_SECONDS + 0.3)
     answer = views_app.lambda_handler(get_event("/api/views", DEMO_TOKEN, parameters=VIEW), context)

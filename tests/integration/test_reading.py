@@ -616,7 +616,7 @@ def test_a_page_ends_early_when_time_does(orders: Stream, proxy: FaultProxy) -> 
     question = PointsQuestion(ORDERS.metric, ORDERS.timeframe)
     whole = [one for page in orders.pages_of_points(question) for one in page.items]
     assert len(whole) == 31 * 2 * 12
-    proxy.plan(*schedule([None] * 14), ALWAYS)
+    proxy.plan(*schedule([None] * 19), ALWAYS)
     page = orders.reader.points(orders.name, question, soon(2))
     assert 0 < len(page.items) < len(whole)
     assert page.next_cursor

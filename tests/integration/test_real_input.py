@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import support
-from stack import DEMO_STREAM_ID, DEMO_TOKEN
+from stack import DEMO_TOKEN
 from support import proxy_event, request_body
 
 from unitstream.identity import record_id
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from support import Tables
 
 NOW = 1_700_000_000_000
-PK = f"{DEMO_STREAM_ID}#{record_id('temperature', 'Average', {'city': 'Seattle'})}"
+RECORD_ID = record_id("temperature", "Average", {"city": "Seattle"})
 
 
 def by_key(points: list[dict[str, Any]], received_at: int) -> dict[tuple[str, str, int], tuple[int, float]]:
     """What the table must hold of `points`."""
     return {
-        (PK, point["timestamp"][:10], int(point["timestamp"][11:13])): (received_at, point["metric_value"])
+        (RECORD_ID, point["timestamp"][:10], int(point["timestamp"][11:13])): (received_at, point["metric_value"])
         for point in points
     }
 

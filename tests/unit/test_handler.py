@@ -140,7 +140,7 @@ def test_a_body_in_base64_is_decoded(function: Function, monkeypatch: pytest.Mon
 def test_a_body_in_gzip_is_taken_packed_and_unpacked(
     function: Function, monkeypatch: pytest.MonkeyPatch, encoding: str, *, packed: bool
 ) -> None:
-    """The gateway unpacks a body and leaves its Content-Encoding; a binary media type comes as it was sent, in base64."""
+    """The gateway unpacks a body and leaves its Content-Encoding; of a binary media type it comes as it was sent."""
     saves(monkeypatch, Counts(created=2))
     headers = {"Content-Encoding": encoding}
     if packed:

@@ -27,7 +27,7 @@ _MOST_KEYS = 10_000
 
 
 class Selection(NamedTuple, Generic[T]):
-    """The series of a shard that pass filters, by record ID, with what is to be known of each; and how many there are."""
+    """The series of a shard that pass filters, by record ID, with what was noted of each; and how many there are."""
 
     series: dict[str, T]
     out_of: int
