@@ -5,12 +5,27 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from unitstream.problems import FieldError, pointer
+from unitstream.identity import MAX_NAME
+from unitstream.problems import Finding, pointer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_LONGEST_NAME = 255
+
+def keys_are_unique(text: str, document: dict[str, Any]) -> bool:
+    """Whether it is certain that no object in `text`, a valid request that was parsed to `document`, has a key twice.
+
+    Each string of a JSON text, key or value, has two quotation marks, and those of a key that was dropped are missing
+    from `document`. A mark may be escaped, so with a backslash nothing is certain.
+    """
+    if "\\" in text:
+        return False
+    strings = len(document) + len(("data_stream_token", "metric_agg_func"))
+    for point in document["data"]:
+        strings += len(point) + 1 + isinstance(point["timestamp"], str) + isinstance(point["metric_value"], str)
+        if dimensions := point.get("custom_dimensions"):
+            strings += 2 * len(dimensions)
+    return text.count('"') == 2 * strings
 
 
 class _Repeating(dict[str, Any]):
@@ -21,7 +36,7 @@ class _Repeating(dict[str, Any]):
     repeated: tuple[str, ...]
 
 
-def repeated_keys(text: str) -> Iterator[FieldError]:
+def repeated_keys(text: str) -> Iterator[Finding]:
     """Yield an error for each key that an object of the request in `text`, valid JSON, has twice, in order."""
     any_repeats = False
 
@@ -58,8 +73,8 @@ def _objects(document: Any) -> Iterator[tuple[Any, tuple[str | int, ...]]]:
             yield point.get("custom_dimensions"), ("data", index, "custom_dimensions")
 
 
-def _repeated(value: _Repeating, path: tuple[str | int, ...]) -> Iterator[FieldError]:
+def _repeated(value: _Repeating, path: tuple[str | int, ...]) -> Iterator[Finding]:
     for key in value.repeated:
-        place = path if len(key) > _LONGEST_NAME else (*path, key)
-        detail = f"{key[:_LONGEST_NAME]!r} occurs more than once in its object: one of the values would be lost"
-        yield FieldError(pointer(*place), "duplicate_key", detail)
+        place = path if len(key) > MAX_NAME else (*path, key)
+        detail = f"{key[:MAX_NAME]!r} occurs more than once in its object: one of the values would be lost"
+        yield Finding("duplicate_key", detail, pointer(*place))

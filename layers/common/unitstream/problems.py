@@ -2,6 +2,7 @@
 
 Problem
 ├── InvalidRequest  its body or its parameters are wrong; nothing was saved or read
+├── BodyTooLarge    its body, as it was sent or unpacked, has more bytes than it may have
 ├── TooMuch         the question asks for more than one answer can hold, or than can be read in time
 ├── StreamNotFound  the token names no active stream
 └── OutOfTime       DynamoDB throttled or failed until the deadline; sending the request again completes it
@@ -59,6 +60,10 @@ class InvalidRequest(Problem):
         self.errors = errors[:MAX_REPORTED_ERRORS]
         self.total = len(errors) if total is None else total
         super().__init__(f"{self.total} errors")
+
+
+class BodyTooLarge(Problem):
+    """The body, as it was sent or unpacked, has more bytes than it may have."""
 
 
 class TooMuch(Problem):
