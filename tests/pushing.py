@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from delivery import Sandbox
 from support import REPOSITORY, proxy_event
 
+from unitstream.compression import unpacked
 from unitstream.identity import Metric, record_id
 from unitstream.payload import MAX_BODY_BYTES, parse
 from unitstream.table import VALUE, Key, day_key
@@ -71,6 +72,8 @@ class Service:
     url: str = ""
     points: Points = field(default_factory=dict)
     requests: list[bytes] = field(default_factory=list)
+    notices: list[dict[str, str]] = field(default_factory=list)
+    encodings: set[str | None] = field(default_factory=set)
     tokens: set[str] = field(default_factory=lambda: {TOKEN})
     before: Callable[[int], Fault | None] = lambda _: None
     most_at_once: int = 0
@@ -91,7 +94,8 @@ class Service:
                         counts["created" if before is None else "unchanged" if before == value else "updated"] += 1
                         if not dry_run:
                             self.points[key] = value
-        return (200 if dry_run else 201), {"received": request.received, **counts}
+        told = {"notices": self.notices} if self.notices else {}
+        return (200 if dry_run else 201), {"received": request.received, **counts, **told}
 
 
 class Front(Service):
@@ -162,10 +166,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         service = self.server.service
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = unpacked(self.rfile.read(int(self.headers["Content-Length"])))
         with service.lock:
             number = len(service.requests)
             service.requests.append(body)
+            service.encodings.add(self.headers["Content-Encoding"])
             service.at_once += 1
             service.most_at_once = max(service.most_at_once, service.at_once)
         try:

@@ -6,10 +6,11 @@ random, or as long as the service asks for.
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
@@ -22,6 +23,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_bef
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
 
 from unitstream.days import Counts
+from unitstream_cli import settings
 from unitstream_cli.errors import CommandFailed, Interrupted, Rejected, Unreachable
 
 if TYPE_CHECKING:
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 GIVE_UP_AFTER_SECONDS = 300.0
 # The gateway answers within 29 s.
 TIMEOUT = urllib3.Timeout(connect=10, read=40)
+
+# Smaller requests gain little.
+COMPRESSED_FROM_BYTES = 16 * 1024
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
@@ -54,10 +59,14 @@ class NotTheApi(Unreachable):
 
 @dataclass
 class Exchange:
-    """A request on its way: how often it was sent, and whether one that failed may have been carried out in part."""
+    """A request on its way: how often it was sent, and whether one that failed may have been carried out in part.
+
+    `notices` is what the service said of what is allowed but looks like a mistake.
+    """
 
     attempts: int = 0
     in_doubt: bool = False
+    notices: list[str] = field(default_factory=list)
 
 
 class _TryAgain(Exception):
@@ -105,11 +114,16 @@ class Api:
         are never too high. Raises `Refused`, `Rejected`, `Unreachable` or `Interrupted`.
         """
         headers = {"Content-Type": "application/json"}
+        # The local stack's emulator cannot carry bytes that are no text.
+        if len(body) >= COMPRESSED_FROM_BYTES and not settings.is_loopback(self._service.url):
+            headers["Content-Encoding"] = "gzip"
+            body = gzip.compress(body, compresslevel=6, mtime=0)
         path = "/api/streams/ingest" + ("?dry_run=true" if dry_run else "")
         answer = self._request("POST", path, headers, body, exchange)
         try:
             document = answer.json()
             counts = Counts(*(int(document[name]) for name in _COUNTS))
+            exchange.notices += [str(notice["detail"]) for notice in document.get("notices", [])]
         except (ValueError, KeyError, TypeError) as exc:
             raise _not_the_api(self._service, answer) from exc
         if counts.total != points:
@@ -170,6 +184,7 @@ class Api:
             return answer
         problem = _problem(answer)
         if answer.status == 429 or answer.status >= 500:
+            exchange.notices += [notice["detail"] for notice in problem.get("notices", [])]
             # The gateway's own 429 says that the function never saw the request.
             exchange.in_doubt |= answer.status != 429
             raise _TryAgain(f"the service answered {_status_and_title(answer, problem)}", _retry_after(answer))

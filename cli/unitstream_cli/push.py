@@ -445,6 +445,7 @@ class _Summary:
             "not_sent": self.not_sent,
             "requests": outcome.requests,
             "retries": outcome.retries,
+            "notices": list(outcome.notices),
             "seconds": round(self.seconds, 3),
             "points_per_second": round(outcome.sent / self.seconds) if self.seconds else None,
         }
@@ -468,6 +469,7 @@ class _Summary:
             figures["not saved"] = self.not_sent
         width = max(len(f"{count:,}") for count in figures.values())
         lines += [f"  {count:>{width},}  {what}" for what, count in figures.items()]
+        lines += [f"Notice: {notice}." for notice in outcome.notices]
         if outcome.retries:
             lines.append(
                 f"Requests had to be sent again {counted(outcome.retries, 'time')}; "

@@ -91,7 +91,10 @@ class Journal:
 
 @dataclass
 class Outcome:
-    """What became of a push so far. `in_doubt` are points of requests that failed and may be saved in part."""
+    """What became of a push so far. `in_doubt` are points of requests that failed and may be saved in part.
+
+    `notices` are the service's, each once.
+    """
 
     sent: int = 0
     counts: Counts = field(default_factory=Counts)
@@ -100,6 +103,7 @@ class Outcome:
     batches: int = 0
     requests: int = 0
     retries: int = 0
+    notices: dict[str, None] = field(default_factory=dict)
     failure: CommandFailed | None = None
     refused: Batch | None = None
 
@@ -179,6 +183,7 @@ class Sender:
 def _settle(outcome: Outcome, future: Future[Counts], batch: Batch, exchange: Exchange) -> None:
     outcome.requests += exchange.attempts
     outcome.retries += max(exchange.attempts - 1, 0)
+    outcome.notices |= dict.fromkeys(exchange.notices)
     try:
         counts = future.result()
     except CommandFailed as failure:

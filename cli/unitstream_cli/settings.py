@@ -134,7 +134,7 @@ def stack(name: str | None) -> StackSettings:
     local_endpoint = local.get(AWS_ENDPOINT_URL) if found == local.get(STACK_NAME) else None
     endpoint = os.environ.get(AWS_ENDPOINT_URL) or local_endpoint
     return StackSettings(
-        found, endpoint, endpoint is not None and endpoint == local_endpoint and _is_loopback(endpoint)
+        found, endpoint, endpoint is not None and endpoint == local_endpoint and is_loopback(endpoint)
     )
 
 
@@ -179,5 +179,6 @@ def _is_address(text: str) -> bool:
         return False
 
 
-def _is_loopback(endpoint: str) -> bool:
+def is_loopback(endpoint: str) -> bool:
+    """Whether an address is one of this machine's, as the local stack's is."""
     return urlsplit(endpoint).hostname in {"127.0.0.1", "::1", "localhost"}

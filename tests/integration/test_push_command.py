@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from pushing import API_KEY, NO_STREAM, QUOTA, TOKEN, Fault, Service, environment, running, start_push
-from support import free_port
+from support import free_port, point, request_body
 from typer.testing import CliRunner, Result
 
 from unitstream.identity import record_id
@@ -737,3 +737,31 @@ def test_give_up(service: Service) -> None:
         Unreachable, match=r"503 Not everything was saved in time, given up after 0\.0 s and 1 attempt "
     ):
         ingest(service, Impatient(), Exchange(), give_up_after=0)
+
+
+# --- compressed -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_large_requests_are_compressed(service: Service, monkeypatch: pytest.MonkeyPatch, *, local: bool) -> None:
+    """But not for the local stack, whose emulator cannot carry them; the service gets the same points."""
+    if not local:
+        monkeypatch.setattr("unitstream_cli.settings.is_loopback", lambda _: False)
+    points = [point(f"2022-10-{day:02}", day, dimensions={"n": str(n)}) for day in range(1, 31) for n in range(10)]
+    body = request_body(points, TOKEN).encode()
+    with contextlib.closing(Api(Address(service.url, API_KEY, TOKEN), stop=threading.Event())) as api:
+        assert api.ingest(body, len(points), Exchange()).created == len(points)
+        small = request_body(points[:1], TOKEN).encode()
+        assert api.ingest(small, 1, Exchange()).unchanged == 1
+    assert service.requests == [body, small]
+    assert service.encodings == ({None} if local else {None, "gzip"})
+
+
+def test_notices_of_the_service(push: Push) -> None:
+    """Each is told once, however many requests it came with; also as JSON."""
+    push.service.notices = [{"code": "new_dimension_keys", "detail": "no series had these", "pointer": "/data/0"}]
+    push.small_batches()
+    file = push.file(month(3))
+    assert push(file).stdout.count("Notice: no series had these.") == 1
+    assert len(push.service.requests) == 3
+    assert push.document(file)["notices"] == ["no series had these"]
