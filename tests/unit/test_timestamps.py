@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError
 
-from unitstream.timestamps import Hour, parse_hour
+from unitstream.timestamps import Hour, floor_hour, parse_hour
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +56,8 @@ def rejection(timestamp: object) -> PydanticCustomError:
         1664582400.0,
         1664582400000,
         1664582400000.0,
+        "1664582400",
+        "1664582400000",
     ],
 )
 def test_every_form_names_the_same_hour(timestamp: object) -> None:
@@ -77,6 +79,11 @@ def test_every_form_names_the_same_hour(timestamp: object) -> None:
         # Seconds until the year 2603; larger numbers are milliseconds.
         (19_999_998_000, Hour("2603-10-11", 11)),
         (20_001_600_000, Hour("1970-08-20", 12)),
+        # As text an epoch has ten or thirteen digits.
+        ("1000000800", Hour("2001-09-09", 2)),
+        ("9999997200", Hour("2286-11-20", 17)),
+        ("1000000800000", Hour("2001-09-09", 2)),
+        ("9999997200000", Hour("2286-11-20", 17)),
     ],
 )
 def test_hours_at_the_edges(timestamp: object, hour: Hour) -> None:
@@ -115,17 +122,94 @@ def test_any_hour_survives_any_offset(hours: int, offset: int) -> None:
     assert parse_hour(local.isoformat()) == Hour(f"{moment:%Y-%m-%d}", moment.hour)
 
 
-@given(hours=st.integers(0, HOURS), number=st.sampled_from([int, float]))
-def test_any_hour_survives_the_epoch(hours: int, number: type[int | float]) -> None:
+def is_a_date(number: int) -> bool:
+    """Whether the digits of a number are a date of the years 1970 to 2049, with or without hour and minute."""
+    form = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M"}.get(len(str(number)))
+    try:
+        return form is not None and 1970 <= datetime.strptime(str(number), form).replace(tzinfo=UTC).year <= 2049
+    except ValueError:
+        return False
+
+
+@given(hours=st.integers(0, HOURS) | st.integers(0, 700_000), number=st.sampled_from([int, float, str]))
+def test_any_hour_survives_the_epoch(hours: int, number: type[int | float | str]) -> None:
     """An hour is read from seconds and from milliseconds, wherever the number means only one of the two."""
     expected = Hour(f"{EPOCH + timedelta(hours=hours):%Y-%m-%d}", hours % 24)
     seconds = hours * 3_600
-    if seconds <= 20_000_000_000:
+    digits = {10} if number is str else range(12)
+    if (
+        len(str(seconds)) in digits
+        and seconds <= 20_000_000_000
+        and (seconds < 2_000_000_000 or not is_a_date(seconds))
+    ):
         assert parse_hour(number(seconds)) == expected
     milliseconds = seconds * 1_000
-    # 14 digits are yyyyMMddHHmmss.
-    if milliseconds > 20_000_000_000 and len(str(milliseconds)) != 14:
+    digits = {13} if number is str else {11, 12, 13, 15}  # 14 digits are yyyyMMddHHmmss
+    if len(str(milliseconds)) in digits and milliseconds > 20_000_000_000 and not is_a_date(milliseconds):
         assert parse_hour(number(milliseconds)) == expected
+
+
+def test_no_epoch_of_these_years_is_taken_for_a_date() -> None:
+    """Until May 2033 each hour can be sent in seconds, also where the digits are a date of the last century."""
+    first = 1_970_010_100 // 3_600 * 3_600
+    for seconds in range(first, 2_000_000_000, 3_600):
+        assert parse_hour(seconds).hour == seconds // 3_600 % 24
+
+
+# --- two readings -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [str, int, float])
+@pytest.mark.parametrize(
+    ("digits", "readings"),
+    [
+        ("2022102000", "2022-10-20 00:00:00 UTC as yyyyMMddHH or 2034-01-28 23:00:00 UTC as epoch seconds"),
+        ("2022102013", "2022-10-20 13:00:00 UTC as yyyyMMddHH or 2034-01-28 23:00:13 UTC as epoch seconds"),
+        ("2000010100", "2000-01-01 00:00:00 UTC as yyyyMMddHH or 2033-05-18 06:21:40 UTC as epoch seconds"),
+        ("2049123123", "2049-12-31 23:00:00 UTC as yyyyMMddHH or 2034-12-07 16:52:03 UTC as epoch seconds"),
+        ("20221001", "2022-10-01 00:00:00 UTC as yyyyMMdd or 1970-08-23 00:56:41 UTC as epoch seconds"),
+        ("19700101", "1970-01-01 00:00:00 UTC as yyyyMMdd or 1970-08-17 00:15:01 UTC as epoch seconds"),
+        ("202210010000", "2022-10-01 00:00:00 UTC as yyyyMMddHHmm or 1976-05-29 09:26:50 UTC as epoch milliseconds"),
+        ("202212200000", "2022-12-20 00:00:00 UTC as yyyyMMddHHmm or 1976-05-29 10:03:20 UTC as epoch milliseconds"),
+    ],
+)
+def test_a_date_in_digits_is_not_guessed_at(digits: str, readings: str, number: type[str | int | float]) -> None:
+    """A number that is a date to a person and an epoch to a machine is refused, and the error says both readings."""
+    for read in (parse_hour, floor_hour):
+        with pytest.raises(PydanticCustomError) as caught:
+            read(number(digits))
+        assert caught.value.type == "timestamp_invalid"
+        assert readings in caught.value.message()
+
+
+@given(
+    st.datetimes(datetime(1970, 1, 1), datetime(2049, 12, 31)),  # noqa: DTZ001  # hypothesis asks for them
+    st.sampled_from(["%Y%m%d", "%Y%m%d%H", "%Y%m%d%H%M"]),
+    st.sampled_from([str, int]),
+)
+def test_no_date_in_digits_is_read_as_another_date(moment: datetime, form: str, number: type[str | int]) -> None:
+    """Whoever sends yyyyMMdd, yyyyMMddHH or yyyyMMddHHmm gets an error: where a number is taken, it was an epoch."""
+    digits = f"{moment:{form}}"
+    if len(digits) == 10 and int(digits) < 2_000_000_000:
+        return
+    assert rejection(number(digits)).type == "timestamp_invalid"
+
+
+@pytest.mark.parametrize(
+    ("number", "hour"),
+    [
+        (1_790_002_800, Hour("2026-09-21", 15)),
+        (1_999_998_000, Hour("2033-05-18", 3)),
+        # As dates these are of no month, no day, no hour, or of another century.
+        (2_022_130_800, Hour("2034-01-29", 7)),
+        (2_022_105_600, Hour("2034-01-29", 0)),
+        (2_100_002_400, Hour("2036-07-18", 14)),
+        (20_224_800, Hour("1970-08-23", 2)),
+    ],
+)
+def test_an_epoch_that_is_no_date_is_taken(number: int, hour: Hour) -> None:
+    """Digits that are no plausible date are what they are documented to be."""
+    assert parse_hour(number) == hour
 
 
 # --- not on the hour --------------------------------------------------------------------------------------------------
@@ -223,7 +307,18 @@ def test_years_before_1970_and_after_9999_are_out_of_range(timestamp: object) ->
         " ",
         "now",
         "0",
-        "1664582400",
+        "166458240",
+        "166458240000",
+        "0664582400",
+        "+1664582400",
+        "-1664582400",
+        "1664582400.0",
+        "1_664_582_400",
+        "1664582400 ",
+        " 1664582400",
+        "1664582400000\n",
+        "\uff11664582400",
+        "166458240\u0660",
         "2022",
         "2022-10",
         "2022-1-1",
@@ -238,7 +333,9 @@ def test_years_before_1970_and_after_9999_are_out_of_range(timestamp: object) ->
         "2022-10-01 00:00:00\n",
         "+2022-10-01",
         "2022-W39-6",
-        "2022100100",
+        "20221099",
+        "20500101",
+        "202210019900",
         "2022-10-01 00:00:00 UTC",
         "2022-10-01T00:00:00+2",
         "2022-10-01T00:00:00.",
@@ -252,6 +349,30 @@ def test_other_forms_are_invalid(timestamp: str) -> None:
     error = rejection(timestamp)
     assert error.type == "timestamp_invalid"
     assert "YYYY-MM-DD" in error.message()
+
+
+@pytest.mark.parametrize(
+    "blank", [" ", "  ", "\t", "\n", "\r\n", "\x0b", "\x00", "\x1f", "\x85", "\xa0", "\u2003", "\u200b", "\ufeff"]
+)
+@pytest.mark.parametrize(
+    "timestamp",
+    [
+        "2022-10-01",
+        "2022-10-01 00:00",
+        "2022-10-01 00:00:00",
+        "2022-10-01T00:00:00.0",
+        "2022-10-01T00:00:00Z",
+        "2022-10-01 00:00:00 +00:00",
+        "20221001000000",
+        "1664582400",
+        "1664582400000",
+    ],
+)
+def test_no_form_has_a_blank_around_it(timestamp: str, blank: str) -> None:
+    """Neither before nor behind: what surrounds a timestamp was not meant to be sent."""
+    assert parse_hour(timestamp) == Hour("2022-10-01", 0)
+    assert rejection(f"{timestamp}{blank}").type == "timestamp_invalid"
+    assert rejection(f"{blank}{timestamp}").type == "timestamp_invalid"
 
 
 @pytest.mark.parametrize(
