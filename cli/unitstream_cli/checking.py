@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticCustomError
 
-from unitstream.payload import parse_value
+from unitstream.values import parse_value
 from unitstream_cli.console import printable, say
 from unitstream_cli.errors import BadInput
 from unitstream_cli.mapping import Columns, Series

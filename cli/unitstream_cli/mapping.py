@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_core import PydanticCustomError, ValidationError
 
-from unitstream.payload import field_errors, parse_value, points_validator
+from unitstream.faults import findings_of, kind_of
+from unitstream.payload import POINTS
 from unitstream.problems import near_miss
 from unitstream.timestamps import floor_hour, parse_hour
+from unitstream.values import parse_value
 from unitstream_cli.console import printable
 from unitstream_cli.errors import BadInput
 from unitstream_cli.rows import Fault
@@ -21,13 +23,13 @@ from unitstream_cli.rows import Fault
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from unitstream.problems import FieldError
+    from unitstream.problems import Finding
     from unitstream.timestamps import Hour
     from unitstream_cli.rows import Row
 
-# Epoch seconds and milliseconds as text. Not those that could as well be yyyyMMdd, yyyyMMddHH or yyyyMMddHHmm: read as
-# an epoch these are other dates, some of which are on the hour.
-_EPOCH_TEXT = re.compile(r"(?:[0-9]{9}|1[0-8][0-9]{8}|[0-9]{13})(?:\.0*)?")
+# Epoch seconds and milliseconds as text, in more forms than the API takes. Not those that could as well be yyyyMMdd or
+# yyyyMMddHHmm: read as an epoch these are other dates, some of which are on the hour.
+_EPOCH_TEXT = re.compile(r"(?:[0-9]{9}|[1-9][0-9]{9}|[0-9]{13})(?:\.0*)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+(?:[eE][+-]?[0-9]+)?")
 # 1,234 is among them: read with a decimal comma it would silently be a thousandth, if it is not meant so.
 _THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(?:(?:,[0-9]{3})+(?:\.[0-9]*)?|(?:[.'\u2019\s][0-9]{3})+(?P<comma>,[0-9]*)?)")
@@ -214,7 +216,7 @@ class Columns:
         if isinstance(name, str):
             return [(self.value, name)]
         if name is not None:
-            faults.append(Fault(line, self.metric_name, f"must be a string, not {_kind(name)}"))
+            faults.append(Fault(line, self.metric_name, f"must be a string, not {kind_of(name)}"))
         return []
 
     def _dimensions(self, row: Row, faults: list[Fault]) -> tuple[tuple[str, str], ...]:
@@ -229,7 +231,7 @@ class Columns:
                 faults.append(Fault(row.line, key, "is a field as well as one of custom_dimensions"))
             found[key] = value
         for key in [key for key, value in found.items() if not isinstance(value, str)]:
-            reason = f"must be a string, not {_kind(found.pop(key))}"
+            reason = f"must be a string, not {kind_of(found.pop(key))}"
             faults.append(Fault(row.line, self._column_of(key, ""), reason))
         return tuple(found.items())
 
@@ -253,15 +255,15 @@ class _InvalidSeries(Exception):
 def _series(metric_name: str, dimensions: tuple[tuple[str, str], ...]) -> Series:
     point = {"timestamp": 0, "metric_name": metric_name, "metric_value": 0, "custom_dimensions": dict(dimensions)}
     try:
-        points_validator.validate_python([point])
+        POINTS.validate_python([point])
     except ValidationError as exc:
-        raise _InvalidSeries([_named(error) for error in field_errors(exc)]) from exc
+        raise _InvalidSeries([_named(error) for error in findings_of(exc)]) from exc
     return Series(metric_name, tuple(sorted(dimensions)))
 
 
-def _named(error: FieldError) -> tuple[str, str]:
+def _named(error: Finding) -> tuple[str, str]:
     """The field or the dimension's key that `error` is about, and the reason."""
-    name = error.pointer.split("/")[-1].replace("~1", "/").replace("~0", "~")
+    name = (error.pointer or "").split("/")[-1].replace("~1", "/").replace("~0", "~")
     reason = error.detail.removeprefix(f"{name} ")
     if error.code == "too_many_dimensions":
         return "", f"{reason}: name those to keep with --dimension"
@@ -299,8 +301,3 @@ def _missing_field(name: str, fields: dict[str, Any]) -> str:
 def _list(names: Sequence[str]) -> str:
     shown = [printable(name) or "(no name)" for name in names[:20]]
     return ", ".join(shown) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-
-
-def _kind(value: object) -> str:
-    kinds = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
-    return kinds.get(type(value), "a number")

@@ -19,6 +19,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from unitstream.json_numbers import parse_float
 from unitstream_cli.errors import BadInput, CommandFailed, ExitCode
 
 if TYPE_CHECKING:
@@ -307,7 +308,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return repeating
 
 
-_decoder = json.JSONDecoder(object_pairs_hook=_members)
+_decoder = json.JSONDecoder(object_pairs_hook=_members, parse_float=parse_float)
 _blank = re.compile(r"[ \t\r\n]*")
 
 

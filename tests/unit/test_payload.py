@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import math
 import tracemalloc
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import pytest
 from hypothesis import given, settings
@@ -12,9 +14,14 @@ from hypothesis import strategies as st
 from pydantic_core import PydanticCustomError, from_json
 from support import point, request_body
 
-from unitstream.identity import record_id
-from unitstream.payload import MAX_BODY_BYTES, MAX_POINTS, Ingest, parse, parse_value
-from unitstream.problems import FieldError, InvalidPayload
+from unitstream import faults, json_numbers
+from unitstream.identity import Metric, Series, record_id
+from unitstream.payload import MAX_BODY_BYTES, MAX_POINTS, Envelope, Ingest, Point, parse
+from unitstream.problems import Finding, InvalidRequest
+from unitstream.values import parse_value
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 HOUR = "2022-10-01 00:00:00"
 POINT = point(HOUR, 1)
@@ -36,27 +43,27 @@ def body_of_point(**changes: object) -> bytes:
     return body_of({name: value for name, value in (POINT | changes).items() if value is not MISSING})
 
 
-def invalid(body: bytes) -> InvalidPayload:
-    with pytest.raises(InvalidPayload) as caught:
+def invalid(body: bytes) -> InvalidRequest:
+    with pytest.raises(InvalidRequest) as caught:
         parse(body)
     return caught.value
 
 
-def only_error(body: bytes) -> FieldError:
+def only_error(body: bytes) -> Finding:
     problem = invalid(body)
     assert problem.total == len(problem.errors) == 1
     return problem.errors[0]
 
 
-def outcome(body: bytes) -> Ingest | InvalidPayload:
+def outcome(body: bytes) -> Ingest | InvalidRequest:
     """Return what comes of `body`. Any other exception is a bug."""
     try:
         return parse(body)
-    except InvalidPayload as problem:
+    except InvalidRequest as problem:
         return problem
 
 
-def codes(problem: InvalidPayload) -> list[tuple[str, str]]:
+def codes(problem: InvalidRequest) -> list[tuple[str | None, str]]:
     return [(error.pointer, error.code) for error in problem.errors]
 
 
@@ -74,6 +81,10 @@ def resolve(document: Any, pointer: str) -> Any:
 def test_points_come_out_by_series_and_day() -> None:
     """The points of a request are grouped as the Metrics table keeps them."""
     web = {"app": "web"}
+
+    def series(name: str, dimensions: dict[str, str]) -> Series:
+        return Series(record_id(name, "Average", dimensions), Metric(name, "Average"), dimensions)
+
     ingest = parse(
         request_body(
             [
@@ -88,23 +99,24 @@ def test_points_come_out_by_series_and_day() -> None:
         ).encode()
     )
     assert (ingest.data_stream_token, ingest.metric_agg_func, ingest.received) == ("ds_token", "Average", 5)
-    assert [(series.record_id, series.metric_name, series.dimensions, series.days) for series in ingest.series] == [
-        (
-            record_id("orders", "Average", web),
-            "orders",
-            web,
-            {"2022-10-01": {0: 1.0, 23: 2.5}, "2022-10-02": {0: -3.0}},
-        ),
-        (record_id("orders", "Average", {}), "orders", {}, {"2022-10-01": {0: 4.0}}),
-        (record_id("customers", "Average", web), "customers", web, {"2022-10-01": {0: 5.0}}),
+    assert [(points.series, points.index, points.days) for points in ingest.series] == [
+        (series("orders", web), 0, {"2022-10-01": {0: 1.0, 23: 2.5}, "2022-10-02": {0: -3.0}}),
+        (series("orders", {}), 3, {"2022-10-01": {0: 4.0}}),
+        (series("customers", web), 4, {"2022-10-01": {0: 5.0}}),
     ]
+
+
+def test_a_series_knows_its_first_point_in_a_large_request() -> None:
+    """The index counts from the beginning of `data`, however many points come before."""
+    points = [point(hour * 3_600, 1, name) for name in ("a", "b", "c") for hour in range(1_100)]
+    assert [series.index for series in parse(body_of(*points)).series] == [0, 1_100, 2_200]
 
 
 @pytest.mark.parametrize("agg_func", ["Sum", "Average", "Maximum", "Minimum"])
 def test_each_aggregation_function_is_accepted(agg_func: str) -> None:
     """The four functions of the contract are accepted, and they are four different records."""
     ingest = parse(body_with(metric_agg_func=agg_func))
-    assert [series.record_id for series in ingest.series] == [record_id("orders", agg_func, {})]
+    assert [points.series.record_id for points in ingest.series] == [record_id("orders", agg_func, {})]
 
 
 @pytest.mark.parametrize(
@@ -112,9 +124,8 @@ def test_each_aggregation_function_is_accepted(agg_func: str) -> None:
 )
 def test_without_dimensions_there_is_one_record(dimensions: object) -> None:
     """No dimensions, null and an empty object are the same record."""
-    (series,) = parse(body_of_point(custom_dimensions=dimensions)).series
-    assert series.record_id == record_id("orders", "Sum", {})
-    assert series.dimensions == {}
+    (points,) = parse(body_of_point(custom_dimensions=dimensions)).series
+    assert points.series == Series(record_id("orders", "Sum", {}), Metric("orders", "Sum"), {})
 
 
 def test_the_order_of_dimensions_makes_no_new_series() -> None:
@@ -130,13 +141,26 @@ def test_limits_are_inclusive_and_count_characters() -> None:
     dimensions = {f"{number}{emoji * 254}": emoji * 1_024 for number in range(10)}
     points = [point(HOUR, 1, emoji * 255, dimensions), point(HOUR, 1, "x", {"k": ""})]
     ingest = parse(body_with(data_stream_token=emoji * 255, data=points))
-    assert [series.dimensions for series in ingest.series] == [dimensions, {"k": ""}]
+    assert [points.series.dimensions for points in ingest.series] == [dimensions, {"k": ""}]
 
 
 def test_escaped_and_plain_text_are_the_same_request() -> None:
     """A producer may escape what is not ASCII or not."""
     request = {"data_stream_token": "t", "metric_agg_func": "Sum", "data": [POINT | {"metric_name": "\xe9\U0001f600"}]}
     assert parse(json.dumps(request).encode()) == parse(json.dumps(request, ensure_ascii=False).encode())
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
+    """Tools that write it at the beginning of UTF-8 are understood; one more, or another encoding's, is no JSON."""
+    body = body_of(POINT)
+    assert parse(codecs.BOM_UTF8 + body) == parse(body)
+    for marked in (codecs.BOM_UTF8 * 2 + body, b" " + codecs.BOM_UTF8 + body, body + codecs.BOM_UTF8, codecs.BOM_UTF8):
+        assert only_error(marked).code == "json_invalid"
+
+
+def test_a_byte_order_mark_counts_as_three_bytes_of_the_body() -> None:
+    """The place of what is not UTF-8 is one in the body as it was sent."""
+    assert "at byte 3" in only_error(codecs.BOM_UTF8 + b"\xff").detail
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
@@ -146,13 +170,17 @@ def test_escaped_and_plain_text_are_the_same_request() -> None:
     ("value", "expected"),
     [
         (0, 0.0),
-        (-0.0, 0.0),
         (1, 1.0),
         (-12.5, -12.5),
-        ("12.5", 12.5),
+        ("12.50", 12.5),
         ("-1e3", -1000.0),
+        ("+1.5E+2", 150.0),
+        (".5", 0.5),
+        ("5.", 5.0),
+        ("007", 7.0),
+        (" 7 ", 7.0),
+        ("\t7\r\n", 7.0),
         ("0", 0.0),
-        ("-0.000e-400", 0.0),
         (10**20, 1e20),
         (10**125, 1e125),
         (1e-130, 1e-130),
@@ -183,11 +211,42 @@ def test_values_that_convert_to_a_float(value: object, expected: float) -> None:
         ("0x10", "metric_value_invalid"),
         ("1 000", "metric_value_invalid"),
         ("true", "metric_value_invalid"),
+        # What Python reads as a number, and hardly anyone else does.
+        ("1_000", "metric_value_invalid"),
+        ("1_0e1_0", "metric_value_invalid"),
+        ("\uff11\uff12", "metric_value_invalid"),
+        ("\u0663e-999", "metric_value_invalid"),
+        ("1\u0662", "metric_value_invalid"),
+        ("1e\u0662", "metric_value_invalid"),
+        ("\u22121", "metric_value_invalid"),
+        ("\xa07", "metric_value_invalid"),
+        ("7\u2003", "metric_value_invalid"),
+        ("7\x0b", "metric_value_invalid"),
+        ("7\x1f", "metric_value_invalid"),
+        ("7\x00", "metric_value_invalid"),
+        ("\ufeff7", "metric_value_invalid"),
+        ("- 7", "metric_value_invalid"),
+        ("--7", "metric_value_invalid"),
+        ("1.2.3", "metric_value_invalid"),
+        ("1e", "metric_value_invalid"),
+        ("1e1.5", "metric_value_invalid"),
+        ("e5", "metric_value_invalid"),
+        (".", "metric_value_invalid"),
+        ("-.e1", "metric_value_invalid"),
+        ("1d3", "metric_value_invalid"),
+        ("0b1", "metric_value_invalid"),
+        ("1j", "metric_value_invalid"),
+        ("7\n7", "metric_value_invalid"),
+        ("\u0131nf", "metric_value_invalid"),
+        ("nan(1)", "metric_value_invalid"),
         (float("nan"), "metric_value_not_finite"),
         (float("inf"), "metric_value_not_finite"),
         (float("-inf"), "metric_value_not_finite"),
         ("NaN", "metric_value_not_finite"),
-        ("-Infinity", "metric_value_not_finite"),
+        ("nan", "metric_value_not_finite"),
+        ("+inf", "metric_value_not_finite"),
+        ("INF", "metric_value_not_finite"),
+        (" -Infinity ", "metric_value_not_finite"),
         ("1e400", "metric_value_not_finite"),
         (1e126, "metric_value_out_of_range"),
         (-1e126, "metric_value_out_of_range"),
@@ -205,6 +264,66 @@ def test_values_that_do_not(value: object, code: str) -> None:
     """What is no finite number, or one that DynamoDB cannot hold, is an error at the point's value."""
     error = only_error(body_of_point(metric_value=value))
     assert (error.pointer, error.code) == ("/data/0/metric_value", code)
+
+
+# Numbers as the text of a body has them, where a float would be zero and the number is not.
+ALMOST_ZERO = [
+    "1e-400",
+    "-1e-400",
+    "1E-400",
+    "9.99e-0325",
+    "2e-324",
+    "123456789.5e-340",
+    f"0.{'0' * 400}1",
+    f"-0.{'0' * 230}1e-99",
+    f"1{'0' * 400}e-900",
+    f"0.{'0' * 400_000}1",
+    f"1e-{'9' * 400_000}",
+]
+
+
+@pytest.mark.parametrize("literal", ALMOST_ZERO, ids=lambda literal: literal[:12])
+def test_a_number_that_a_float_rounds_to_zero_is_out_of_range(literal: str) -> None:
+    """As it is as text; other points of the request, and text that looks like it, make no difference."""
+    other = json.dumps(point("2022-10-02", 0.0, f"not {literal[:20]}", {literal[:20]: literal[:20]}))
+    body = body_of_point(metric_value="here").decode().replace("[{", f"[{other}, {{")
+    for written in (literal, f'"{literal}"'):
+        error = only_error(body.replace('"here"', written).encode())
+        assert (error.pointer, error.code) == ("/data/1/metric_value", "metric_value_out_of_range")
+        assert literal[:40] in error.detail
+
+
+def test_a_number_that_is_almost_zero_is_a_number_everywhere() -> None:
+    """It is no text where text is expected, and no hour."""
+    body = body_of_point(timestamp="t", metric_name="n", metric_value=0, custom_dimensions={"k": "d"}).decode()
+    for sent in ('"t"', '"n"', '"d"', '"token"'):
+        body = body.replace(sent, "1e-400")
+    assert codes(invalid(body.encode())) == [
+        ("/data_stream_token", "wrong_type"),
+        ("/data/0/timestamp", "timestamp_not_hourly"),
+        ("/data/0/metric_name", "wrong_type"),
+        ("/data/0/custom_dimensions/k", "wrong_type"),
+    ]
+
+
+@pytest.mark.parametrize("zero", ["-0.0", "-0", "-0e-400", "0.0e5", '"-0"', '"-0.000e-400"', '" -.0 "', '"0E+999"'])
+def test_zero_has_no_sign(zero: str) -> None:
+    """However zero is written, it is saved as 0, which DynamoDB and JSON write without a sign."""
+    body = body_of_point(metric_value="here").decode().replace('"here"', zero)
+    ((value,),) = [hours.values() for points in parse(body.encode()).series for hours in points.days.values()]
+    assert (value, math.copysign(1, value)) == (0.0, 1.0)
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False) | st.floats(allow_nan=False, allow_infinity=False))
+def test_a_number_and_its_text_are_the_same(number: Decimal | float) -> None:
+    """Whether a value is sent as a number or as a string of the same characters makes no difference."""
+    body = body_of_point(metric_value="here")
+    as_number, as_text = (outcome(body.replace(b'"here"', sent.encode())) for sent in (f"{number}", f'"{number}"'))
+    if isinstance(as_number, Ingest):
+        assert as_number == as_text
+    else:
+        assert isinstance(as_text, InvalidRequest)
+        assert codes(as_number) == codes(as_text)
 
 
 @given(
@@ -386,6 +505,12 @@ def test_without_a_near_miss_the_message_lists_what_is_known(body: bytes, known:
     assert all(name in detail for name in known)
 
 
+def test_the_hints_know_every_field() -> None:
+    """A name is a near miss of the fields that there are."""
+    assert tuple(get_type_hints(Envelope)) == faults.FIELDS_OF_A_REQUEST
+    assert tuple(get_type_hints(Point)) == faults.FIELDS_OF_A_POINT
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -425,8 +550,9 @@ def test_a_megabyte_does_not_come_back(body: Any) -> None:
     """However long what was sent is, the answer about it stays short, and its pointer points to something."""
     sent = body("x/" * 500_000)
     error = only_error(sent)
-    assert len(error.pointer) + len(error.detail) < 500
-    resolve(json.loads(sent), error.pointer)
+    place = error.pointer or ""
+    assert len(place) + len(error.detail) < 500
+    resolve(json.loads(sent), place)
 
 
 # --- all errors at once -----------------------------------------------------------------------------------------------
@@ -670,6 +796,13 @@ near_requests = nearly(
 )
 
 
+@given(any_json)
+def test_a_number_that_is_almost_zero_changes_nothing_else(document: Any) -> None:
+    """Beside it every document is what it was; `repr` tells NaN, the types of numbers and the order of keys."""
+    text = json.dumps([document, "1e-100"])
+    assert repr(json_numbers.load(text)) == repr(from_json(text))
+
+
 @settings(max_examples=200)
 @given(document=any_json | near_requests, ensure_ascii=st.booleans())
 def test_any_document_is_a_request_or_an_error_with_places(document: Any, ensure_ascii: bool) -> None:  # noqa: FBT001  # hypothesis fills it
@@ -683,7 +816,7 @@ def test_any_document_is_a_request_or_an_error_with_places(document: Any, ensure
     assert 1 <= len(result.errors) <= result.total
     for error in result.errors:
         assert error.detail
-        place = error.pointer
+        place = error.pointer or ""
         if error.code == "missing":
             place, _, name = place.rpartition("/")
             assert name not in resolve(document, place)
@@ -693,7 +826,7 @@ def test_any_document_is_a_request_or_an_error_with_places(document: Any, ensure
 @given(st.binary() | st.text().map(str.encode))
 def test_any_bytes_are_a_request_or_an_error(body: bytes) -> None:
     """What is no JSON at all is refused as well."""
-    with pytest.raises(InvalidPayload):
+    with pytest.raises(InvalidRequest):
         parse(body)
 
 

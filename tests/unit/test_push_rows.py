@@ -413,6 +413,11 @@ def test_custom_dimensions(tmp_path: Path) -> None:
         ({"metric_value": "1 234,5"}, "metric_value", "; remove the thousands separators and add --decimal ,"),
         ({"metric_value": float("nan")}, "metric_value", "is not a finite number"),
         ({"metric_value": 1e126}, "metric_value", "outside what can be saved"),
+        ({"metric_value": "1_000"}, "metric_value", "'1_000' does not convert to a float"),
+        ({"metric_value": "\uff11"}, "metric_value", "does not convert to a float"),
+        ({"metric_value": "1e-400"}, "metric_value", "'1e-400' is outside what can be saved"),
+        ({"timestamp": 20221001}, "timestamp", "2022-10-01 00:00:00 UTC as yyyyMMdd or 1970-08-23 00:56:41 UTC"),
+        ({"timestamp": "2022102000"}, "timestamp", "as yyyyMMddHH or 2034-01-28 23:00:00 UTC as epoch seconds"),
     ],
 )
 def test_faults(tmp_path: Path, change: dict[str, Any], column: str, reason: str) -> None:
@@ -436,6 +441,8 @@ def test_all_faults_of_a_row(tmp_path: Path) -> None:
         ("1664582400", Columns(), "2022-10-01 00"),
         ("1664582400.0", Columns(), "2022-10-01 00"),
         ("1664582400000", Columns(), "2022-10-01 00"),
+        ("1900000800", Columns(), "2030-03-17 18"),
+        ("999997200", Columns(), "2001-09-09 01"),
         ("20221001130000", Columns(), "2022-10-01 13"),
         ("2022-10-01 13:59:59.999", Columns(floor=Floor.HOUR), "2022-10-01 13"),
         ("2022-10-01 23:59:59+01:00", Columns(floor=Floor.DAY), "2022-10-01 00"),
@@ -451,11 +458,27 @@ def test_timestamps(tmp_path: Path, text: str, columns: Columns, expected: str) 
     assert (day, hour) == parse_hour(point.hour * 3600)
 
 
-@pytest.mark.parametrize("text", ["20221001", "2022100113", "202210011300", "123", "-1664582400"])
-def test_dates_that_look_like_an_epoch(tmp_path: Path, text: str) -> None:
-    """A date in digits is no epoch: read as one, it would be another date."""
-    ((_, column, _),) = faults_of(tmp_path / "a.csv", HEADER + f"{text},orders,1\n", Columns(floor=Floor.HOUR))
+@pytest.mark.parametrize("floor", [None, Floor.HOUR, Floor.DAY])
+@pytest.mark.parametrize("text", ["20221001", "2022100113", "2022100100.0", "202210011300", "123", "-1664582400"])
+def test_dates_that_look_like_an_epoch(tmp_path: Path, text: str, floor: Floor | None) -> None:
+    """A date in digits is no epoch: read as one, it would be another date. Nor is it as a number of JSON."""
+    ((_, column, _),) = faults_of(tmp_path / "a.csv", HEADER + f"{text},orders,1\n", Columns(floor=floor))
     assert column == "timestamp"
+    if text.startswith("2022"):
+        row = json.dumps(POINT | {"timestamp": float(text)})
+        ((_, column, reason),) = faults_of(tmp_path / "a.ndjson", row, Columns(floor=floor))
+        assert column == "timestamp"
+        assert "--timestamp-format" in reason
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.ndjson"])
+def test_numbers_that_a_float_rounds_to_zero(tmp_path: Path, name: str) -> None:
+    """Files are read as exactly as requests are: what is not zero is not pushed as zero."""
+    text = json.dumps(POINT | {"metric_value": "here"})
+    ((_, column, reason),) = faults_of(tmp_path / name, text.replace('"here"', "1e-400"))
+    assert (column, reason.partition(" is ")[0]) == ("metric_value", "1e-400")
+    (zero,) = read_points(tmp_path / name, text.replace('"here"', "-0.0e-400"), Columns())
+    assert str(zero.value) == "0.0"
 
 
 @pytest.mark.parametrize(("text", "value"), [("1234,5", 1234.5), ("-1,5e3", -1500.0), ("7", 7.0)])

@@ -6,10 +6,8 @@ raises `InvalidRequest` with everything that is wrong.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from itertools import islice
-from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, NotRequired
 
 from pydantic import BeforeValidator, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError, with_config
@@ -17,11 +15,12 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict  # pydantic needs this one below Python 3.12
 
 from unitstream import json_numbers
-from unitstream.faults import excerpt, findings_of
+from unitstream.faults import findings_of
 from unitstream.identity import MAX_DIMENSION_VALUE, MAX_NAME, AggFunc, Metric, Series, record_id
 from unitstream.json_keys import keys_are_unique, repeated_keys
 from unitstream.problems import MAX_REPORTED_ERRORS, Finding, InvalidRequest, pointer
 from unitstream.timestamps import Hour, parse_hour
+from unitstream.values import parse_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -32,56 +31,14 @@ MAX_POINTS = MAX_BODY_BYTES // len('{"timestamp":0,"metric_name":"a","metric_val
 MAX_DIMENSIONS = 10
 # Of any object. More than there are, so that a few wrong ones are reported one by one.
 MAX_FIELDS = 20
-# What DynamoDB's numbers hold.
-SMALLEST_MAGNITUDE = 1e-130
-LARGEST_MAGNITUDE = 9.99e125
-# A value that is sent as text: ASCII alone, with what JSON takes for blanks around it.
-VALUE = re.compile(r"[ \t\r\n]*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[ \t\r\n]*")
-_NOT_FINITE = re.compile(r"[ \t\r\n]*[+-]?(?:nan|inf|infinity)[ \t\r\n]*", re.ASCII | re.IGNORECASE)
 
 # Points are validated in slices, so that neither millions of errors nor all the validated points are in memory at once.
 _SLICE = 1_000
 
 
-def parse_value(value: object) -> float:
-    """Return the finite float that `value`, a number or a string, converts to.
-
-    Raises `PydanticCustomError` with the code `metric_value_invalid`, `metric_value_not_finite` or
-    `metric_value_out_of_range` (magnitudes that DynamoDB cannot hold).
-    """
-    if isinstance(value, str):
-        if not VALUE.fullmatch(value) and not _NOT_FINITE.fullmatch(value):
-            raise PydanticCustomError(
-                "metric_value_invalid", "{shown} does not convert to a float", {"shown": excerpt(value)}
-            )
-        number = json_numbers.parse_float(value)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except OverflowError as exc:
-            raise _out_of_range(value) from exc
-    else:
-        raise PydanticCustomError("metric_value_invalid", "is neither a number nor a string that converts to one")
-    if SMALLEST_MAGNITUDE <= abs(number) <= LARGEST_MAGNITUDE:
-        return number
-    if number == 0:
-        return 0.0  # and not -0.0
-    if not isfinite(number):
-        raise PydanticCustomError("metric_value_not_finite", "is not a finite number, or too large for a float")
-    raise _out_of_range(value)
-
-
-def _out_of_range(value: object) -> PydanticCustomError:
-    return PydanticCustomError(
-        "metric_value_out_of_range",
-        "{shown} is outside what can be saved: zero, and magnitudes from 1e-130 to 9.99e125",
-        {"shown": excerpt(value)},
-    )
-
-
 def _at_most(members: int, code: str) -> BeforeValidator:
     """Refuse an object with more members before each of them becomes an error of its own: there may be a million."""
-    error = PydanticCustomError(code, "has more than {most} members", {"most": members})  # type: ignore[arg-type]  # the codes are literals
+    error = PydanticCustomError(code, "has more than {most} members", {"most": members})
 
     def check(value: Any) -> Any:
         if isinstance(value, dict) and len(value) > members:
@@ -98,11 +55,7 @@ _EXACTLY = ConfigDict(extra="forbid", strict=True)
 
 @with_config(_EXACTLY)
 class Point(TypedDict):
-    """A value for an hour.
-
-    With the record ID (a hash of name, aggregation function and dimensions) and the hour of a point that is stored, it
-    replaces that one's value.
-    """
+    """A value for an hour, which replaces the one of a stored point with the same record ID and hour."""
 
     timestamp: Annotated[
         Hour,
@@ -114,7 +67,7 @@ class Point(TypedDict):
     ]
     metric_name: Annotated[
         Name,
-        Field(description="Points with the same name, aggregation function and dimensions belong to one record."),
+        Field(description="Points with the same name, aggregation function and dimensions have the same record ID."),
     ]
     metric_value: Annotated[
         float,
@@ -246,7 +199,7 @@ def _read(body: bytes) -> tuple[str, Any]:
 
 
 def _by_series(data: list[Any], agg_func: AggFunc, errors: _Errors) -> tuple[list[SeriesPoints], bool]:
-    """Group the valid points by series and day. The other result is whether two of them have the same series and hour."""
+    """Return the valid points by series, and whether two of them are of the same series and hour."""
     series: dict[object, SeriesPoints] = {}
     repeated = False
     for start in range(0, len(data), _SLICE):
