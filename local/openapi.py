@@ -13,19 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import core_schema
 from samtranslator.yaml_helper import yaml_parse
 
 from unitstream.days import Counts
 from unitstream.identity import MAX_NAME, AggFunc
-from unitstream.payload import (
-    ENVELOPE_FIELDS,
-    LARGEST_MAGNITUDE,
-    MAX_BODY_BYTES,
-    MAX_DIMENSIONS,
-    POINT_FIELDS,
-    parse_value,
-)
+from unitstream.payload import ENVELOPE, MAX_BODY_BYTES, MAX_DIMENSIONS, POINTS
 from unitstream.periods import Granularity
 from unitstream.points import StoredPoint
 from unitstream.problems import MAX_REPORTED_ERRORS
@@ -44,7 +36,8 @@ from unitstream.questions import (
     VIEW_PARAMETERS,
 )
 from unitstream.reading import MetricSummary
-from unitstream.timestamps import COMPACT, DATETIME, parse_hour
+from unitstream.timestamps import COMPACT, DATETIME, EPOCH
+from unitstream.values import LARGEST_MAGNITUDE, NUMBER
 from unitstream.views import Cell, UnitCell
 from unitstream_http import RETRY_AFTER_SECONDS
 from views.app import TOKEN_HEADER
@@ -62,6 +55,7 @@ _REQUEST_ID = "dbd82d69-6b12-42b4-8058-6bc4b941e434"
 
 ERROR_CODES = {
     "json_invalid": "the body is no JSON, or not UTF-8",
+    "gzip_invalid": "the body is gzip that is damaged or cut off",
     "missing": "a required field, parameter or header is not there",
     "unknown_field": "there is no such field; `detail` has the name that it resembles",
     "duplicate_key": "an object has the key more than once: one of the values would be lost",
@@ -73,7 +67,7 @@ ERROR_CODES = {
     "too_many_points": "`data` has more points than fit into a request",
     "too_many_dimensions": f"`custom_dimensions` has more than {MAX_DIMENSIONS} keys",
     "metric_agg_func_unknown": "there is no such aggregation function",
-    "timestamp_invalid": "no form that is accepted, or no date and time that exists",
+    "timestamp_invalid": "no form that is accepted, no date and time that exists, or digits that have two readings",
     "timestamp_not_hourly": "not on the hour in UTC",
     "timestamp_out_of_range": "outside the years 1970 to 9999",
     "metric_value_invalid": "neither a number nor a string that converts to one",
@@ -119,16 +113,6 @@ COUNTS = {
     "unchanged": "points of which this very value was stored already",
     "superseded": "points of which a value that was received later is stored, so this one was not applied",
 }
-FIELDS = {
-    "data_stream_token": "Names the stream.",
-    "metric_agg_func": "The aggregation function, for the whole request.",
-    "data": "The points. The same record ID and hour twice in one request is an error.",
-    "timestamp": "An hour of the years 1970 to 9999. What is not on the hour in UTC is refused.",
-    "metric_name": "Points with the same name, aggregation function and dimensions belong to one record.",
-    "metric_value": "A number, or a string that converts to one; zero, or of a magnitude from 1e-130 to 9.99e125.",
-    "custom_dimensions": "By what the data can be segmented later. Absent, `{}` and `null` are the same; the order of "
-    "the keys does not matter, their exact text does.",
-}
 
 
 def _in_full(*patterns: re.Pattern[str]) -> str:
@@ -136,41 +120,32 @@ def _in_full(*patterns: re.Pattern[str]) -> str:
     return f"^(?:{'|'.join(re.sub(r'[(](?![?]:)([?]P<[a-z_]+>)?', '(?:', one.pattern) for one in patterns)})$"
 
 
-# What a function decides cannot be read from it. Each schema is necessary, not sufficient: what breaks it is refused.
-_DECIDED_BY_FUNCTIONS: dict[str, dict[str, Any]] = {
-    parse_hour.__name__: {
-        "anyOf": [
-            {
-                "type": "string",
-                "description": "`YYYY-MM-DD HH:MM:SS`, ISO 8601 with `T`, `Z` or an offset, `YYYY-MM-DD` (midnight), "
-                "or `yyyyMMddHHmmss`. No offset means UTC.",
-                "pattern": _in_full(DATETIME, COMPACT),
-            },
-            {
-                "type": "number",
-                "description": "Epoch seconds, or milliseconds beyond 20,000,000,000. A whole number of fourteen "
-                "digits is read as `yyyyMMddHHmmss`.",
-                "minimum": 0,
-                "maximum": _LARGEST_EPOCH,
-            },
-        ],
-        "examples": ["2022-10-01 00:00:00", "2022-10-01T02:00:00+02:00", "2022-10-01", "20221001000000", 1664582400],
-    },
-    parse_value.__name__: {
-        "anyOf": [
-            {"type": "number", "minimum": -LARGEST_MAGNITUDE, "maximum": LARGEST_MAGNITUDE},
-            {"type": "string", "minLength": 1},
-        ],
-        "examples": [12, -0.5, "448.5", "1e3"],
-    },
+# What a function decides cannot be read from a model. Each is necessary, not sufficient: what breaks it is refused.
+_FORMS: dict[str, list[dict[str, Any]]] = {
+    "timestamp": [
+        {
+            "type": "string",
+            "description": "`YYYY-MM-DD HH:MM:SS`, ISO 8601 with `T`, `Z` or an offset, `YYYY-MM-DD` (midnight), "
+            "`yyyyMMddHHmmss`, or an epoch of 10 or 13 digits. No offset means UTC.",
+            "pattern": _in_full(DATETIME, COMPACT, EPOCH),
+        },
+        {
+            "type": "number",
+            "description": "Epoch seconds, or milliseconds beyond 20,000,000,000. A whole number of fourteen digits is "
+            "read as `yyyyMMddHHmmss`. One that has two readings, such as 2022102000, is refused.",
+            "minimum": 0,
+            "maximum": _LARGEST_EPOCH,
+        },
+    ],
+    "metric_value": [
+        {"type": "number", "minimum": -LARGEST_MAGNITUDE, "maximum": LARGEST_MAGNITUDE},
+        {"type": "string", "pattern": _in_full(NUMBER)},
+    ],
 }
 
 
-class _Schemas(GenerateJsonSchema):
-    """JSON schemas of the payload's validators."""
-
-    def function_plain_schema(self, schema: core_schema.PlainValidatorFunctionSchema) -> dict[str, Any]:
-        return _DECIDED_BY_FUNCTIONS[schema["function"]["function"].__name__]
+class _Untitled(GenerateJsonSchema):
+    """JSON schemas without titles, which only repeat the names."""
 
     def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002  # pydantic's signature
         return False
@@ -240,20 +215,23 @@ def render(document: dict[str, Any]) -> str:
 # --- schemas ----------------------------------------------------------------------------------------------------------
 
 
-def _schemas() -> dict[str, Any]:
-    point = _object(POINT_FIELDS)
-    point["properties"]["custom_dimensions"]["anyOf"][0]["maxProperties"] = MAX_DIMENSIONS
-    request = _object(ENVELOPE_FIELDS)
+def _payload_schemas() -> dict[str, Any]:
+    """The schemas of what a request holds."""
+    request = ENVELOPE.json_schema(schema_generator=_Untitled)
+    point = POINTS.json_schema(schema_generator=_Untitled)["$defs"]["Point"]
     request["properties"]["data"]["items"] = _ref("Point")
+    for name, forms in _FORMS.items():
+        point["properties"][name]["anyOf"] = forms
+    schemas = {"IngestRequest": request, "Point": point}
+    for schema in schemas.values():
+        del schema["title"]
+    return schemas
+
+
+def _schemas() -> dict[str, Any]:
     counts = list(Counts._fields)
     kinds = {f"urn:unitstream:problem:{kind}": status for kind, status in PROBLEMS.items()}
-    return {
-        "IngestRequest": {"description": "Points of one aggregation function, for one stream."} | request,
-        "Point": {
-            "description": "A value for an hour. With the record ID (a hash of name, aggregation function and "
-            "dimensions) and the hour of a point that is stored, it replaces that one's value."
-        }
-        | point,
+    return _payload_schemas() | {
         "Counts": {
             "description": "What became of the points.",
             "type": "object",
@@ -337,13 +315,6 @@ def _schemas() -> dict[str, Any]:
             ],
         },
     }
-
-
-def _object(members: dict[str, core_schema.TypedDictField]) -> dict[str, Any]:
-    """The JSON schema of an object of the payload, its members described."""
-    schema = _Schemas().generate(core_schema.typed_dict_schema(members, extra_behavior="forbid"))
-    schema["properties"] = {name: {"description": FIELDS[name]} | schema["properties"][name] for name in members}
-    return schema
 
 
 def _count(name: str) -> dict[str, Any]:
