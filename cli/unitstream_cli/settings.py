@@ -133,9 +133,7 @@ def stack(name: str | None) -> StackSettings:
         )
     local_endpoint = local.get(AWS_ENDPOINT_URL) if found == local.get(STACK_NAME) else None
     endpoint = os.environ.get(AWS_ENDPOINT_URL) or local_endpoint
-    return StackSettings(
-        found, endpoint, endpoint is not None and endpoint == local_endpoint and is_loopback(endpoint)
-    )
+    return StackSettings(found, endpoint, endpoint is not None and endpoint == local_endpoint and is_loopback(endpoint))
 
 
 def _secret(path: Path | None, name: str, local: dict[str, str]) -> str:

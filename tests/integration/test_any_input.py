@@ -69,12 +69,8 @@ def test_the_answer_is_never_a_500_and_the_table_is_all_or_nothing(
         assert document["status"] == answer["statusCode"]
         assert support.scan(tables.client, tables.metrics) == before
         return
-<<<<<<< HEAD
-    sent = json.loads(body)["data"]
     document.pop("notices", None)
-=======
     sent = json.loads(body.removeprefix("\ufeff"))["data"]
->>>>>>> 40d08c8 (The payload is pydantic's models, its errors are a table of sentences, and its values one pattern)
     received = document.pop("received")
     assert received == len(sent) == sum(document.values())
     # Everything was received at the same time, so of two values for the same hour the larger one stays.

@@ -20,7 +20,7 @@ from unitstream.pages import Candidate, Page, paginate, place_of
 from unitstream.periods import Timeframe, overlap, previous_timeframe
 from unitstream.points import StoredPoint, bytes_of, point_candidates
 from unitstream.shards import SERIES_A_PAGE, Shard
-from unitstream.table import FIRST_METRIC, LAST_METRIC, VALUE, metric_key, metrics_pk
+from unitstream.table import FIRST_METRIC, LAST_METRIC, VALUE, Range, metric_key, metrics_pk
 from unitstream.views import MAX_UNIT_CELLS, Aggregates, Compared, group_of, unit_metric, view
 
 if TYPE_CHECKING:
@@ -81,9 +81,8 @@ class Reader:
     def metrics(self, stream_id: str, question: MetricsQuestion, deadline: float) -> Page[MetricSummary]:
         """Return a page of the metrics of a stream, by name and function."""
         after = place_of(stream_id, question)
-        pages = self.table.query(
-            metrics_pk(stream_id), after or FIRST_METRIC, LAST_METRIC, repeat(question.limit + 2), deadline
-        )
+        metrics = Range(metrics_pk(stream_id), after or FIRST_METRIC, LAST_METRIC)
+        pages = self.table.query(metrics, repeat(question.limit + 2), deadline)
         items = (item for page in pages for item in page if item["sk"]["S"] != after)
         return paginate(stream_id, question, map(_metric_candidate, items))
 

@@ -7,7 +7,7 @@ from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from unitstream.periods import Timeframe, count_periods, periods
-from unitstream.table import KEYS_PER_READ, LAST, SERIES, Key, dimensions_of, shard_pk
+from unitstream.table import KEYS_PER_READ, LAST, SERIES, Key, Range, dimensions_of, shard_pk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -49,10 +49,8 @@ class Shard:
     def series(self, after: str, page_size: int) -> Iterator[tuple[str, dict[str, str]]]:
         """Yield record ID and dimensions of the series after a record ID, in order."""
         # A blank comes after the end of a text and before all that a longer one could go on with.
-        first, last = f"{SERIES}{after} " if after else SERIES, f"{SERIES}{LAST}"
-        for items in self.table.query(
-            self._pk, first, last, repeat(page_size), self.deadline, attributes=("sk", "dimensions")
-        ):
+        series = Range(self._pk, f"{SERIES}{after} " if after else SERIES, f"{SERIES}{LAST}")
+        for items in self.table.query(series, repeat(page_size), self.deadline, attributes=("sk", "dimensions")):
             for item in items:
                 yield item["sk"]["S"].removeprefix(SERIES), dimensions_of(item)
 
@@ -81,8 +79,8 @@ class Shard:
         """
         if selection and _is_cheaper_by_key(selection, Timeframe(first[:10], last_day)):
             return self._days_by_key(sorted(selection.series), first, last_day, attributes)
-        last = f"{last_day}#{LAST}"
-        return self.table.query(self._pk, first, last, page_sizes, self.deadline, attributes=("sk", *attributes))
+        days = Range(self._pk, first, f"{last_day}#{LAST}")
+        return self.table.query(days, page_sizes, self.deadline, attributes=("sk", *attributes))
 
     def _days_by_key(
         self, record_ids: Sequence[str], first: str, last_day: str, attributes: tuple[str, ...]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import BatchStatementRequestTypeDef
+    from mypy_boto3_dynamodb.type_defs import BatchStatementRequestTypeDef, KeysAndAttributesTypeDef
 
     from unitstream.identity import Series
 
@@ -61,6 +61,14 @@ class Key(NamedTuple):
     @classmethod
     def from_item(cls, item: Item) -> Key:
         return cls(item["pk"]["S"], item["sk"]["S"])
+
+
+class Range(NamedTuple):
+    """The items under a partition key with sort keys from `first` to `last`, both included."""
+
+    pk: str
+    first: str
+    last: str
 
 
 def shard_pk(stream_id: str, metric: Metric, shard: str) -> str:
@@ -161,7 +169,7 @@ class Table:
             if time.monotonic() >= deadline:
                 unread.update(batch)
                 continue
-            wanted = {
+            wanted: KeysAndAttributesTypeDef = {
                 "Keys": [key.to_item() for key in batch],
                 "ProjectionExpression": projection,
                 "ConsistentRead": consistent,
@@ -225,23 +233,16 @@ class Table:
         return items
 
     def query(
-        self,
-        pk: str,
-        first: str,
-        last: str,
-        page_sizes: Iterator[int],
-        deadline: float,
-        *,
-        attributes: Iterable[str] = (),
+        self, wanted: Range, page_sizes: Iterator[int], deadline: float, *, attributes: Iterable[str] = ()
     ) -> Iterator[list[Item]]:
-        """Yield the items under `pk` with sort keys from `first` to `last`, in order, a page at a time.
+        """Yield the items of a range, in order, a page at a time.
 
         Raises `OutOfTime` when DynamoDB throttles or fails until `deadline`, `TooMuch` when it is only late.
         """
         arguments: dict[str, Any] = {
             "TableName": self._name,
             "KeyConditionExpression": "pk = :pk AND sk BETWEEN :first AND :last",
-            "ExpressionAttributeValues": {":pk": {"S": pk}, ":first": {"S": first}, ":last": {"S": last}},
+            "ExpressionAttributeValues": {f":{name}": {"S": key} for name, key in wanted._asdict().items()},
         }
         if attributes:
             arguments["ProjectionExpression"] = ",".join(attributes)
