@@ -91,6 +91,10 @@ ERROR_CODES = {
     "cursor_invalid": "`cursor` is not one that an answer came with",
     "cursor_of_another_question": "`cursor` belongs to other parameters, or to another stream: ask with the same ones",
 }
+NOTICE_CODES = {
+    "new_dimension_keys": "the metric had series, and none of them had this set of dimension keys: if the points were sent "
+    "before with other dimensions, totals count them twice",
+}
 PROBLEMS = {
     "invalid-request": "400: `errors` says what is wrong",
     "answer-too-large": "400: no answer can hold so much, or it cannot be read in time; `detail` says what to narrow",
@@ -99,7 +103,7 @@ PROBLEMS = {
     "route-not-found": "404: there is no such path or method",
     "body-too-large": "413: split the request",
     "content-type-unsupported": "415: the body is not said to be JSON",
-    "encoding-unsupported": "415: the body has a Content-Encoding",
+    "encoding-unsupported": "415: the body has a Content-Encoding other than gzip",
     "throttled": "429: the rate of the API key is reached",
     "quota-exceeded": "429: the quota of the API key is used up",
     "internal-error": "500: the log has more under the `request_id`",
@@ -228,6 +232,17 @@ def _payload_schemas() -> dict[str, Any]:
     return schemas
 
 
+def _notices() -> dict[str, Any]:
+    return {
+        "type": "array",
+        "description": "What is allowed but looks like a mistake; absent when there is nothing to say.\n\n"
+        + _listed(NOTICE_CODES),
+        "items": _ref("Notice"),
+        "minItems": 1,
+        "maxItems": MAX_REPORTED_ERRORS,
+    }
+
+
 def _schemas() -> dict[str, Any]:
     counts = list(Counts._fields)
     kinds = {f"urn:unitstream:problem:{kind}": status for kind, status in PROBLEMS.items()}
@@ -235,7 +250,7 @@ def _schemas() -> dict[str, Any]:
         "Counts": {
             "description": "What became of the points.",
             "type": "object",
-            "properties": {name: _count(name) for name in ["received", *counts]},
+            "properties": {name: _count(name) for name in ["received", *counts]} | {"notices": _notices()},
             "required": ["received", *counts],
             "additionalProperties": False,
         },
@@ -299,6 +314,21 @@ def _schemas() -> dict[str, Any]:
             "required": ["code", "detail"],
             "additionalProperties": False,
         },
+        "Notice": {
+            "description": "One thing that is allowed but looks like a mistake.",
+            "type": "object",
+            "properties": {
+                "pointer": {
+                    "type": "string",
+                    "format": "json-pointer",
+                    "description": "An RFC 6901 JSON pointer to the first point that it is about.",
+                },
+                "code": {"type": "string", "description": "Stable and made for programs. There may be others."},
+                "detail": {"type": "string", "description": "For people; may change."},
+            },
+            "required": ["pointer", "code", "detail"],
+            "additionalProperties": False,
+        },
         "Refused": {
             "description": "A read with wrong parameters, or one whose answer would be too large.",
             "anyOf": [_ref("InvalidRequest"), _ref("Problem")],
@@ -352,7 +382,7 @@ def _ingest(template: dict[str, Any]) -> dict[str, Any]:
         ],
         "requestBody": {
             "description": f"JSON in UTF-8, up to {MAX_BODY_BYTES // 1024**2} MB (Lambda's limit, which counts the "
-            "body as it is quoted in an event: about 5 MB as it is written), without a Content-Encoding.",
+            "body as it is quoted in an event: about 5 MB as it is written). With `Content-Encoding: gzip` it may be compressed; unpacked, the same limit holds.",
             "required": True,
             "content": {
                 "application/json": {
@@ -398,10 +428,10 @@ def _answers(gateway: dict[str, Any]) -> dict[str, Any]:
             {"size": ("Over 6 MB", _rendered(gateway["REQUEST_TOO_LARGE"]))},
         ),
         "415": _problem(
-            "The body has a Content-Encoding, such as gzip, or a Content-Type that is not JSON. Nothing was saved.",
+            "The body has a Content-Encoding other than gzip, or a Content-Type that is not JSON. Nothing was saved.",
             {
                 "type": ("Another Content-Type", CONTENT_TYPE_UNSUPPORTED),
-                "encoding": ("A Content-Encoding", ENCODING_UNSUPPORTED),
+                "encoding": ("Another Content-Encoding", ENCODING_UNSUPPORTED),
             },
         ),
         "429": _problem(
@@ -446,7 +476,7 @@ ENCODING_UNSUPPORTED = {
     "type": "urn:unitstream:problem:encoding-unsupported",
     "title": "Encoding not supported",
     "status": 415,
-    "detail": "The body must be plain JSON, without a Content-Encoding. Nothing was saved.",
+    "detail": "The body must be plain JSON, or JSON in gzip with the header Content-Encoding: gzip. Nothing was saved.",
 }
 INTERNAL_ERROR = {
     "type": "urn:unitstream:problem:internal-error",
@@ -480,6 +510,7 @@ def _counted(description: str) -> dict[str, Any]:
     examples = {
         "created": {"summary": "New points", "value": _answer("ingest_created")},
         "mixed": {"summary": "Every outcome", "value": _answer("ingest_mixed")},
+        "notice": {"summary": "With a notice", "value": _answer("ingest_new_dimension_keys")},
     }
     return {
         "description": description,

@@ -47,6 +47,8 @@ RESERVED_SECONDS = LONGEST_CALL + 0.5
 # JSON, and what clients say of a body when they are not told: nothing, curl's and urllib's default, and text.
 JSON_TYPES = {"", "application/json", "application/x-www-form-urlencoded", "text/plain"}
 
+PLAIN, GZIP = ("", "identity"), ("gzip", "x-gzip")
+
 # The gateway puts it for bytes that are not UTF-8, and so would make different names the same.
 REPLACEMENT_CHARACTER = "\ufffd"
 
@@ -67,13 +69,13 @@ def ingest() -> Response[str]:
     deadline = deadline_of(app, RESERVED_SECONDS)
     dry_run = dry_run_of(event.resolved_query_string_parameters)
     encoding = event.headers.get("Content-Encoding", "").strip().lower()
-    if encoding not in {"", "identity", "gzip"}:
+    if encoding not in {*PLAIN, *GZIP}:
         return encoding_unsupported()
     media_type = event.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if media_type not in JSON_TYPES and not media_type.endswith("+json"):
         return content_type_unsupported()
     body = body_of(event)
-    if encoding == "gzip":
+    if encoding in GZIP:
         body = unpacked(body)
     if len(body) > MAX_BODY_BYTES:
         raise BodyTooLarge

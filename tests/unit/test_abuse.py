@@ -232,15 +232,13 @@ def test_a_surrogate_without_its_other_half_is_refused(place: Callable[[str], st
 BOMB = gzip.compress(bytes(4 * MAX_BODY_BYTES))
 
 
-@pytest.mark.parametrize(
-    "encoding", ["gzip", "GZIP", "x-gzip", "br", "deflate", "zstd", "gzip, identity", "gzip" * 50_000]
-)
+@pytest.mark.parametrize("encoding", ["br", "deflate", "zstd", "gzip, identity", "gzip, gzip", "gzip" * 50_000])
 @pytest.mark.parametrize(
     ("body", "in_base64"),
     [(base64.b64encode(BOMB).decode(), True), (BOMB.decode(errors="replace"), False)],
     ids=["in base64", "as text"],
 )
-def test_a_content_encoding_is_refused(encoding: str, body: str, in_base64: object) -> None:
+def test_another_content_encoding_is_refused(encoding: str, body: str, in_base64: object) -> None:
     """Nothing is decompressed, so a bomb does not go off; the answer says what to send instead."""
     event = proxy_event(body, 0, headers={"content-encoding": encoding}, isBase64Encoded=in_base64)
     tracemalloc.start()

@@ -135,7 +135,7 @@ def test_a_body_in_base64_is_decoded(function: Function, monkeypatch: pytest.Mon
     assert function(base64.b64encode(BODY.encode()).decode(), isBase64Encoded=True).status == 201
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "GZIP", " gzip "])
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", " gzip ", "x-gzip"])
 @pytest.mark.parametrize("packed", [True, False])
 def test_a_body_in_gzip_is_taken_packed_and_unpacked(
     function: Function, monkeypatch: pytest.MonkeyPatch, encoding: str, *, packed: bool
