@@ -17,7 +17,7 @@ from unitstream.compression import unpacked
 from unitstream.payload import parse
 from unitstream.table import day_key
 from unitstream_cli import settings
-from unitstream_cli.aws import find_stack, foreseen_errors
+from unitstream_cli.admin.aws import find_stack, foreseen_errors
 from unitstream_cli.errors import CommandFailed
 
 if TYPE_CHECKING:

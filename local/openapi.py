@@ -92,8 +92,8 @@ ERROR_CODES = {
     "cursor_of_another_question": "`cursor` belongs to other parameters, or to another stream: ask with the same ones",
 }
 NOTICE_CODES = {
-    "new_dimension_keys": "the metric had series, and none of them had this set of dimension keys: if the points were sent "
-    "before with other dimensions, totals count them twice",
+    "new_dimension_keys": "the metric had series, and none of them had this set of dimension keys: if the points were "
+    "sent before with other dimensions, totals count them twice",
 }
 PROBLEMS = {
     "invalid-request": "400: `errors` says what is wrong",
@@ -382,7 +382,8 @@ def _ingest(template: dict[str, Any]) -> dict[str, Any]:
         ],
         "requestBody": {
             "description": f"JSON in UTF-8, up to {MAX_BODY_BYTES // 1024**2} MB (Lambda's limit, which counts the "
-            "body as it is quoted in an event: about 5 MB as it is written). With `Content-Encoding: gzip` it may be compressed; unpacked, the same limit holds.",
+            "body as it is quoted in an event: about 5 MB as it is written). With `Content-Encoding: gzip` it may be "
+            "compressed; unpacked, the same limit holds.",
             "required": True,
             "content": {
                 "application/json": {

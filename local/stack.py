@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from unitstream_cli.registry import Registry
+from unitstream_cli.admin.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from unitstream_cli import streams, views
+from unitstream_cli.admin import streams
+from unitstream_cli.admin.replay import replay
 from unitstream_cli.console import say
 from unitstream_cli.errors import CommandFailed, ExitCode
-from unitstream_cli.push import push
-from unitstream_cli.replay import replay
+from unitstream_cli.push.command import push
+from unitstream_cli.reads import commands as views
 
 
 class Commands(TyperGroup):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import support
 
-from unitstream_cli import replay
+from unitstream_cli.admin import replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,10 +23,10 @@ from typer.testing import CliRunner, Result
 
 from unitstream.identity import record_id
 from unitstream_cli import api as api_module
-from unitstream_cli import spool as spool_module
 from unitstream_cli.api import Api, Exchange
 from unitstream_cli.errors import ExitCode, Unreachable
 from unitstream_cli.main import app
+from unitstream_cli.push import spool as spool_module
 from unitstream_cli.settings import Service as Address
 
 if TYPE_CHECKING:

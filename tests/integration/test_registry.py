@@ -15,8 +15,8 @@ import support
 
 from unitstream.problems import StreamNotFound
 from unitstream.streams import StreamsTable
+from unitstream_cli.admin.registry import MOST_TOKENS, Registry, sha256
 from unitstream_cli.errors import BadInput, CommandFailed, Rejected
-from unitstream_cli.registry import MOST_TOKENS, Registry, sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,7 +65,7 @@ def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     passed = 0.0
     clock = SimpleNamespace(time=lambda: time.time() + passed, monotonic=time.monotonic)
     monkeypatch.setattr("unitstream.streams.time", clock)
-    monkeypatch.setattr("unitstream_cli.registry.time", clock)
+    monkeypatch.setattr("unitstream_cli.admin.registry.time", clock)
 
     def pass_seconds(seconds: float) -> None:
         nonlocal passed

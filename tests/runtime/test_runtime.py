@@ -16,7 +16,7 @@ from stack import DEMO_TOKEN
 from support import REPOSITORY, create_stream, get_event, point, proxy_event, request_body, stored_points
 
 from unitstream.table import STATEMENTS_PER_WRITE
-from unitstream_cli import replay
+from unitstream_cli.admin import replay
 from views.forms import LARGEST_BODY_BYTES
 
 if TYPE_CHECKING:

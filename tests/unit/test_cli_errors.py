@@ -17,7 +17,7 @@ from botocore.exceptions import (
 )
 from typer.testing import CliRunner
 
-from unitstream_cli.aws import foreseen_errors
+from unitstream_cli.admin.aws import foreseen_errors
 from unitstream_cli.errors import BadInput, CommandFailed, ExitCode, Interrupted, Rejected, Unreachable
 from unitstream_cli.main import app
 

@@ -11,7 +11,7 @@ import pytest
 from support import proxy_event
 from typer.testing import CliRunner
 
-from unitstream_cli import aws
+from unitstream_cli.admin import aws
 from unitstream_cli.errors import ExitCode
 from unitstream_cli.main import app
 

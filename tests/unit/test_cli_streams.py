@@ -8,10 +8,10 @@ import pytest
 import typer
 
 import unitstream.streams
-import unitstream_cli.streams
+import unitstream_cli.admin.streams
+from unitstream_cli.admin.registry import check_name, new_token
+from unitstream_cli.admin.streams import duration, hand_over
 from unitstream_cli.errors import BadInput, CommandFailed
-from unitstream_cli.registry import check_name, new_token
-from unitstream_cli.streams import duration, hand_over
 
 FULL = Path("/dev/full")
 
@@ -51,7 +51,7 @@ def test_a_token_is_32_random_bytes_as_text() -> None:
 
 def test_it_says_rightly_how_long_a_function_remembers_a_token() -> None:
     """The number stands twice, because importing the function's takes long."""
-    assert unitstream_cli.streams.REMEMBERED_SECONDS == unitstream.streams.REMEMBERED_SECONDS
+    assert unitstream_cli.admin.streams.REMEMBERED_SECONDS == unitstream.streams.REMEMBERED_SECONDS
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no device that is always full")

@@ -20,7 +20,8 @@ from typer.testing import CliRunner, Result
 from unitstream.periods import Timeframe
 from unitstream_cli.errors import ExitCode
 from unitstream_cli.main import app
-from unitstream_cli.tables import (
+from unitstream_cli.reads.commands import Metric, label_of, metric, one_table, timeframe_of
+from unitstream_cli.reads.tables import (
     Column,
     along,
     bar_column,
@@ -31,7 +32,6 @@ from unitstream_cli.tables import (
     sparkline,
     text_column,
 )
-from unitstream_cli.views import Metric, label_of, metric, one_table, timeframe_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from unitstream.identity import record_id
 from unitstream.timestamps import parse_hour
 from unitstream_cli.errors import BadInput, CommandFailed
-from unitstream_cli.mapping import Columns, Decimal, Dimension, Floor, Point, Series
-from unitstream_cli.rows import Dialect, Fault, Format, Row, Source, check_encoding
+from unitstream_cli.push.mapping import Columns, Decimal, Dimension, Floor, Point, Series
+from unitstream_cli.push.rows import Dialect, Fault, Format, Row, Source, check_encoding
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,14 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from unitstream.payload import parse
-from unitstream_cli import spool as spool_module
-from unitstream_cli.mapping import Point, Series
-from unitstream_cli.spool import Combine, Place, Spool
+from unitstream_cli.push import spool as spool_module
+from unitstream_cli.push.mapping import Point, Series
+from unitstream_cli.push.spool import Combine, Place, Spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from unitstream_cli.spool import Batch
+    from unitstream_cli.push.spool import Batch
 
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=5)
 some_series = st.builds(

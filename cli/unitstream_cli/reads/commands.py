@@ -20,11 +20,10 @@ from unitstream.identity import AggFunc
 from unitstream.periods import Granularity, Timeframe
 from unitstream_cli import settings
 from unitstream_cli.api import Api, Refused
-from unitstream_cli.checking import counted
 from unitstream_cli.console import err, out, print_json, printable, say
 from unitstream_cli.errors import BadInput
-from unitstream_cli.settings import ApiKeyFileOption, JsonOption, TokenFileOption, UrlOption
-from unitstream_cli.tables import (
+from unitstream_cli.push.checking import counted
+from unitstream_cli.reads.tables import (
     NOTHING,
     Column,
     along,
@@ -39,6 +38,7 @@ from unitstream_cli.tables import (
     sparkline,
     text_column,
 )
+from unitstream_cli.settings import ApiKeyFileOption, JsonOption, TokenFileOption, UrlOption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from io import TextIOWrapper
 
     from unitstream_cli.api import Api
+    from unitstream_cli.push.spool import Batch
     from unitstream_cli.settings import Service
-    from unitstream_cli.spool import Batch
 
 # Where journals are kept; for those who want them elsewhere.
 STATE_DIR = "UNITSTREAM_STATE_DIR"

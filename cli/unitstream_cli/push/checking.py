@@ -13,9 +13,9 @@ from pydantic_core import PydanticCustomError
 from unitstream.values import parse_value
 from unitstream_cli.console import printable, say
 from unitstream_cli.errors import BadInput
-from unitstream_cli.mapping import Columns, Series
-from unitstream_cli.rows import Dialect, Fault, Row, Source, read_as_one, size_of
-from unitstream_cli.spool import Combine, Place, Spool
+from unitstream_cli.push.mapping import Columns, Series
+from unitstream_cli.push.rows import Dialect, Fault, Row, Source, read_as_one, size_of
+from unitstream_cli.push.spool import Combine, Place, Spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -22,7 +22,7 @@ from unitstream_cli.settings import JsonOption, StackOption
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from unitstream_cli.registry import RegisteredStream, Registry, Token
+    from unitstream_cli.admin.registry import RegisteredStream, Registry, Token
 
 # Warm functions remember a token for so long.
 REMEMBERED_SECONDS = 60
@@ -180,7 +180,7 @@ def revoke(
 def _registry(stack: str | None) -> Iterator[Registry]:
     """The registry of a stack, and in the block sentences for what AWS refuses."""
     found = settings.stack(stack)
-    from unitstream_cli import aws, registry  # noqa: PLC0415  # boto3: twice the time of all the rest
+    from unitstream_cli.admin import aws, registry  # noqa: PLC0415  # boto3: twice the time of all the rest
 
     with aws.foreseen_errors():
         deployed = aws.find_stack(found)

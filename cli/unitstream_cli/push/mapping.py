@@ -18,14 +18,14 @@ from unitstream.timestamps import floor_hour, parse_hour
 from unitstream.values import parse_value
 from unitstream_cli.console import printable
 from unitstream_cli.errors import BadInput
-from unitstream_cli.rows import Fault
+from unitstream_cli.push.rows import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from unitstream.problems import Finding
     from unitstream.timestamps import Hour
-    from unitstream_cli.rows import Row
+    from unitstream_cli.push.rows import Row
 
 # Epoch seconds and milliseconds as text, in more forms than the API takes. Not those that could as well be yyyyMMdd or
 # yyyyMMddHHmm: read as an epoch these are other dates, some of which are on the hour.

@@ -21,14 +21,14 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
 from unitstream_cli.api import GIVE_UP_AFTER_SECONDS, Api, NotTheApi, Refused
-from unitstream_cli.checking import Faults, Reading, counted
 from unitstream_cli.console import err, print_json, printable, say
 from unitstream_cli.errors import CommandFailed, ExitCode, Interrupted, Unreachable
-from unitstream_cli.mapping import Columns, Decimal, Dimension, Floor
-from unitstream_cli.rows import STDIN, Dialect, Format, check_encoding
-from unitstream_cli.sending import Journal, Outcome, Sender
+from unitstream_cli.push.checking import Faults, Reading, counted
+from unitstream_cli.push.mapping import Columns, Decimal, Dimension, Floor
+from unitstream_cli.push.rows import STDIN, Dialect, Format, check_encoding
+from unitstream_cli.push.sending import Journal, Outcome, Sender
+from unitstream_cli.push.spool import Combine, Spool
 from unitstream_cli.settings import ApiKeyFileOption, JsonOption, TokenFileOption, UrlOption, service
-from unitstream_cli.spool import Combine, Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

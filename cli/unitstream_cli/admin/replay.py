@@ -25,7 +25,7 @@ from unitstream_cli.settings import JsonOption, StackOption
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from unitstream_cli.aws import Stack
+    from unitstream_cli.admin.aws import Stack
 
 INGEST_PATH = "/api/streams/ingest"
 # What the API calls: the version of the last deployment that went well.
@@ -220,7 +220,7 @@ def _check(event: Any, where: str) -> None:
 def _functions(stack: str | None) -> Iterator[Callable[[dict[str, Any]], Outcome]]:
     """What gives an event to the function that is meant, and in the block sentences for what AWS refuses."""
     found = settings.stack(stack)
-    from unitstream_cli import aws  # noqa: PLC0415  # boto3: twice the time of all the rest
+    from unitstream_cli.admin import aws  # noqa: PLC0415  # boto3: twice the time of all the rest
 
     with aws.foreseen_errors():
         deployed = aws.find_stack(found)

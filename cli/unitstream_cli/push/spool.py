@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from unitstream.identity import record_id
 from unitstream_cli.errors import CommandFailed
-from unitstream_cli.mapping import Series
+from unitstream_cli.push.mapping import Series
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from unitstream_cli.mapping import Point
+    from unitstream_cli.push.mapping import Point
 
 # A request stays cheap: well below the gateway's 10 MB and Lambda's 6 MB, and within what a new table writes in a
 # second or two, also when several are under way: 4,000 units, of which a day takes one, and one more if its series is

@@ -1,0 +1,1 @@
+"""What operators do with their AWS credentials: streams and their tokens, and replaying events."""

@@ -1,0 +1,1 @@
+"""`unitstream push`: files of any kind, checked as a whole, become requests."""
