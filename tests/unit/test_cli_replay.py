@@ -43,7 +43,7 @@ class FakeLambda:
     def __init__(self) -> None:
         self.outputs = {"IngestFunctionName": "ingest", "ViewsFunctionName": "views"}
         self.answers: Iterator[Any] = iter([])
-        self.invocations: list[tuple[str, str, bytes]] = []
+        self.invocations: list[tuple[str, bytes]] = []
 
     def client(self, *_: object) -> FakeLambda:
         return self
@@ -51,8 +51,8 @@ class FakeLambda:
     def output(self, name: str) -> str:
         return self.outputs[name]
 
-    def invoke(self, FunctionName: str, Qualifier: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803  # boto3's
-        self.invocations.append((FunctionName, Qualifier, Payload))
+    def invoke(self, FunctionName: str, Payload: bytes) -> dict[str, Any]:  # noqa: N803  # boto3's
+        self.invocations.append((FunctionName, Payload))
         answer = next(self.answers, response(201, SAVED))
         if isinstance(answer, Exception):
             raise answer
@@ -113,14 +113,14 @@ def test_a_file_may_hold_many_events(functions: FakeLambda, run: Callable[..., R
     result = run(text)
     assert result.exit_code == 0, result.output
     assert [line.split()[0] for line in result.stdout.splitlines()] == ["0.json#1", "0.json#2"]
-    assert [json.loads(payload) for _, _, payload in functions.invocations] == [EVENT, EVENT]
+    assert [json.loads(payload) for _, payload in functions.invocations] == [EVENT, EVENT]
 
 
 def test_a_function_gets_the_event_no_larger_than_it_was(functions: FakeLambda, run: Callable[..., Result]) -> None:
     """A large one would otherwise be over the limit: indented, or with each umlaut as an escape."""
     run(json.dumps(EVENT, indent=4))
-    ((function, qualifier, payload),) = functions.invocations
-    assert (function, qualifier) == ("ingest", "live")
+    ((function, payload),) = functions.invocations
+    assert function == "ingest"
     assert payload == json.dumps(EVENT, ensure_ascii=False, separators=(",", ":")).encode()
 
 

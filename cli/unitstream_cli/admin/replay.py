@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from unitstream_cli.admin.aws import Stack
 
 INGEST_PATH = "/api/streams/ingest"
-# What the API calls: the version of the last deployment that went well.
-ALIAS = "live"
 # Lambda may be busy with the requests of now, which come first.
 ATTEMPTS_WHEN_THROTTLED = 10
 ATTEMPTS_WHEN_BUSY = 5
@@ -251,7 +249,7 @@ def _invoke_once(client: Any, function: str, event: dict[str, Any]) -> Outcome:
     # As short as it came from the gateway, or a large one would be over Lambda's limit.
     payload = json_text.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
     try:
-        invocation = client.invoke(FunctionName=function, Qualifier=ALIAS, Payload=payload)
+        invocation = client.invoke(FunctionName=function, Payload=payload)
     except client.exceptions.RequestTooLargeException:
         return Outcome({}, "the event is larger than Lambda takes")
     response = json_text.load(invocation["Payload"])
