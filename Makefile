@@ -11,10 +11,15 @@ MAKEFLAGS += --no-print-directory
 VENV := .venv/bin
 STACK_PYTHON := .local/ministack/bin/python
 SAM := .local/sam/bin/sam
-# requirements files are complete and hashed, so nothing is left to resolve
-INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --no-deps
+UV := .local/uv/bin/uv
 export PYTHONPATH := layers/common:cli
 export SAM_CLI_TELEMETRY := 0
+# uv works with the interpreters and the certificates of this machine, and with no settings files.
+export UV_PYTHON_DOWNLOADS := never
+export UV_SYSTEM_CERTS := 1
+export UV_NO_CONFIG := 1
+# uv leaves bytecode to the first use, which has to keep it, or each start would compile anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## list the targets
@@ -51,13 +56,9 @@ unit: .venv/.installed ## tests without a server
 integration: .venv/.installed dynamodb-local ## tests on DynamoDB Local
 	$(VENV)/pytest -p no:schemathesis -n 2 --dist loadfile tests/integration
 
-# Which interpreter stands for Lambda's is found out only here: it takes a moment.
 .PHONY: runtime
-runtime: .venv/.installed .local/sam/.installed dynamodb-local ## tests of what `sam build` makes, in Lambda's runtime (RUNTIME_PYTHON= names its interpreter)
-	@python=$(or $(RUNTIME_PYTHON),$$($(PYTHON) local/find_python.py)); \
-	version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
-	$(MAKE) PYTHON=$$python .local/runtime-$$version/.installed; \
-	RUNTIME_ENVIRONMENT=.local/runtime-$$version $(VENV)/pytest tests/runtime
+runtime: .venv/.installed .local/sam/.installed .local/runtime dynamodb-local ## tests of what `sam build` makes, in Lambda's runtime (RUNTIME_PYTHON= names its interpreter)
+	$(VENV)/pytest tests/runtime
 
 .PHONY: e2e
 e2e: .venv/.installed .local/ministack/.installed .local/sam/.installed ## tests over HTTP on a local stack of their own
@@ -65,11 +66,11 @@ e2e: .venv/.installed .local/ministack/.installed .local/sam/.installed ## tests
 
 .PHONY: openapi
 openapi: .venv/.installed ## write openapi.json anew from the validators, the routes and events/
-	@PYTHONPATH=layers/common:functions/ingest:functions $(VENV)/python local/openapi.py
+	@PYTHONPATH=layers/common:functions $(VENV)/python local/openapi.py
 
 .PHONY: bench
 bench: .venv/.installed dynamodb-local ## measure CPU, cost and memory against plain boto3 (QUICK=1: within a minute)
-	@PYTHONPATH=layers/common:functions/ingest:local:tests \
+	@PYTHONPATH=layers/common:functions:local:tests \
 	  $(VENV)/python tests/benchmarks/bench.py $(if $(QUICK),--quick) $(if $(PROFILE),--profile)
 
 .PHONY: soak
@@ -78,7 +79,7 @@ soak: .venv/.installed dynamodb-local ## a long run of requests with every fault
 
 .PHONY: push-million
 push-million: .venv/.installed dynamodb-local ## push a million rows through faults and a kill, and compare the table (ROWS= for fewer)
-	@PYTHONPATH=layers/common:cli:functions/ingest:local:tests $(VENV)/python tests/benchmarks/push.py $(if $(ROWS),--rows $(ROWS))
+	@PYTHONPATH=layers/common:cli:functions:local:tests $(VENV)/python tests/benchmarks/push.py $(if $(ROWS),--rows $(ROWS))
 
 .PHONY: format
 format: .venv/.installed ## mend what ruff can mend
@@ -86,15 +87,13 @@ format: .venv/.installed ## mend what ruff can mend
 	$(VENV)/ruff format .
 
 .PHONY: lock
-lock: .venv/.installed ## pin the dependencies anew
-	$(PYTHON) -m venv .local/uv
-	.local/uv/bin/python -m pip install --quiet uv
-	for name in layer ministack sam runtime checkov dev; do \
+lock: .local/uv/.installed ## pin the dependencies anew
+	@for name in uv layer ministack sam runtime checkov dev; do \
 	  target=requirements/$$name.txt; \
 	  constraint=(); \
 	  [ $$name = layer ] && target=layers/common/requirements.txt; \
 	  [ $$name = dev ] && constraint=(--constraint layers/common/requirements.txt); \
-	  .local/uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	  $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate "$${constraint[@]}" requirements/$$name.in --output-file $$target; \
 	done
 
@@ -103,32 +102,50 @@ clean: ## remove all that make made
 	rm -rf .venv .local .bench .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # --- installing -------------------------------------------------------------------------------------------------------
+# Prints where PYTHON is, or what it lacks.
+PYTHON_PATH = $(PYTHON) -c 'import sys; sys.exit("unitstream needs Python 3.11 or newer: make PYTHON=python3.13") \
+  if sys.version_info < (3, 11) else print(sys.executable)'
+
+# pip brings uv, and uv all else: the same hashed requirements, which are complete, so that nothing is left to resolve.
+.local/uv/.installed: requirements/uv.txt
+	@python=$$($(PYTHON_PATH)); echo "Installing $< into .local/uv"; rm -rf .local/uv; $$python -m venv .local/uv
+	@.local/uv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $<
+	@touch $@
+
 define environment
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "unitstream needs Python 3.11 or newer: make PYTHON=python3.13")'
-	@echo "Installing $(2) into $(1)"
-	@rm -rf $(1)
-	@$(PYTHON) -m venv $(1)
-	@$(1)/bin/python $(INSTALL) --require-hashes --requirement $(2)
-	$(if $(3),@$(1)/bin/python $(INSTALL) $(3))
-	@touch $(1)/.installed
+	@python=$$($(PYTHON_PATH)); echo "Installing $(2) into $(1)"; rm -rf $(1); $(UV) venv --quiet --no-project --python $$python $(1)
+	@$(UV) pip install --quiet --python $(1) --no-deps --require-hashes --requirement $(2) $(3)
 endef
 
 # With the command itself, in editable form: all that it needs is among the requirements.
-.venv/.installed: requirements/dev.txt
-	$(call environment,.venv,$<,--no-build-isolation --no-index --editable .)
+.venv/.installed: requirements/dev.txt | .local/uv/.installed
+	$(call environment,.venv,$<)
+	@$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --offline --editable .
+	@touch $@
 
-.local/ministack/.installed: requirements/ministack.txt
-	$(call environment,.local/ministack,$<)
+.local/%/.installed: requirements/%.txt | .local/uv/.installed
+	$(call environment,.local/$*,$<)
+	@touch $@
 
-.local/sam/.installed: requirements/sam.txt
-	$(call environment,.local/sam,$<)
+# Lambda's version of Python. pyenv's own commands start only what is set there, so its versions are looked at before
+# them, newest first.
+RUNTIME := $(shell sed -n 's/^ *Default: python//p' template.yaml)
+PYENV_VERSIONS = $$(ls -d "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/*/bin 2>/dev/null | sort -rV | tr '\n' ':')
+FIND_RUNTIME = PATH="$(PYENV_VERSIONS)$$PATH" $(UV) python find --no-project --system $(RUNTIME) 2>/dev/null
+NO_RUNTIME := No Python $(RUNTIME) here, which template.yaml deploys to
+WITHOUT_RUNTIME = echo "$(NO_RUNTIME): taking $$($(PYTHON) --version)" >&2; echo $(PYTHON)
 
-.local/checkov/.installed: requirements/checkov.txt
-	$(call environment,.local/checkov,$<)
+# What stands for Lambda's runtime. Lambda's boto3 comes with its bytecode.
+.PHONY: .local/runtime
+.local/runtime: .local/uv/.installed
+	@python=$$($(if $(RUNTIME_PYTHON),echo $(RUNTIME_PYTHON),$(FIND_RUNTIME) || { $(WITHOUT_RUNTIME); })); \
+	version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	$(MAKE) --silent PYTHON=$$python .local/runtime-$$version/.installed; \
+	ln -sfn runtime-$$version .local/runtime
 
-# One for each version of Python that stands for Lambda's.
-.local/runtime-%/.installed: requirements/runtime.txt
-	$(call environment,.local/runtime-$*,$<)
+.local/runtime-%/.installed: requirements/runtime.txt | .local/uv/.installed
+	$(call environment,.local/runtime-$*,$<,--compile-bytecode)
+	@touch $@
 
 # AWS's own emulator, as an npm package carries it. Without npm its tests are skipped, which CI does not allow.
 DYNAMODB_LOCAL := amplify-dynamodb-simulator-2.9.30

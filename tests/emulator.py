@@ -30,9 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ARCHITECTURE = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
-SAM = REPOSITORY / ".local" / "sam"
-# `make runtime` says which environment it made; without it, the newest one is taken.
-ENVIRONMENT_VARIABLE = "RUNTIME_ENVIRONMENT"
+BUILD, SAM, TEMPLATE = REPOSITORY / "local" / "build.py", REPOSITORY / ".local" / "sam", REPOSITORY / "template.yaml"
 FUNCTIONS, LAYER = ("IngestFunction", "ViewsFunction"), "CommonLayer"
 INVOCATIONS = "/2015-03-31/functions/function/invocations"
 # Lambda's limit for the event of a synchronous invocation.
@@ -46,16 +44,11 @@ _INIT_REPORT = re.compile(r"INIT REPORT\(durationMs: ([\d.]+)\)")
 def find_environment() -> Path:
     """Return the environment that stands for Lambda's runtime, or skip."""
     if platform.system() != "Linux":
-        skip_or_fail("the Runtime Interface Emulator runs on Linux only")
-    given = os.environ.get(ENVIRONMENT_VARIABLE)
-    made = [REPOSITORY / given] if given else sorted((REPOSITORY / ".local").glob("runtime-*"), key=_version_of)
-    if not made or not made[-1].exists() or not SAM.exists():
+        skip_or_fail("what is built for Lambda runs on Linux only")
+    environment = REPOSITORY / ".local" / "runtime"
+    if not environment.exists() or not SAM.exists():
         skip_or_fail("Lambda's runtime or the SAM CLI is not installed: `make runtime` does that")
-    return made[-1]
-
-
-def _version_of(environment: Path) -> list[int]:
-    return [int(digits) for digits in re.findall(r"\d+", environment.name)]
+    return environment.resolve()
 
 
 @dataclass(frozen=True)
