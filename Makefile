@@ -37,6 +37,11 @@ replay: .venv/.installed ## send every event of events/ to the running local sta
 .PHONY: test
 test: lint types unit integration runtime e2e ## everything that CI checks
 
+.PHONY: build
+build: WITHOUT_RUNTIME = echo "$(NO_RUNTIME)" >&2; exit 1
+build: .local/sam/.installed .local/runtime ## what `sam deploy` deploys: `sam build`, and its bytecode (ARCHITECTURE= overrides the template's)
+	@.local/runtime/bin/python local/build.py --sam $(SAM) $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE))
+
 .PHONY: lint
 lint: .venv/.installed .local/sam/.installed .local/checkov/.installed ## lint and format, of code and template
 	$(VENV)/ruff check .
@@ -57,7 +62,7 @@ integration: .venv/.installed dynamodb-local ## tests on DynamoDB Local
 	$(VENV)/pytest -p no:schemathesis -n 2 --dist loadfile tests/integration
 
 .PHONY: runtime
-runtime: .venv/.installed .local/sam/.installed .local/runtime dynamodb-local ## tests of what `sam build` makes, in Lambda's runtime (RUNTIME_PYTHON= names its interpreter)
+runtime: .venv/.installed .local/sam/.installed .local/runtime dynamodb-local ## tests of what `make build` makes, in Lambda's runtime (RUNTIME_PYTHON= names its interpreter)
 	$(VENV)/pytest tests/runtime
 
 .PHONY: e2e
@@ -69,9 +74,13 @@ openapi: .venv/.installed ## write openapi.json anew from the validators, the ro
 	@PYTHONPATH=layers/common:functions $(VENV)/python local/openapi.py
 
 .PHONY: bench
-bench: .venv/.installed dynamodb-local ## measure CPU, cost and memory against plain boto3 (QUICK=1: within a minute)
+bench: .venv/.installed .local/sam/.installed .local/runtime dynamodb-local ## measure CPU, cost and memory against plain boto3 (QUICK=1: within a minute)
 	@PYTHONPATH=layers/common:functions:local:tests \
 	  $(VENV)/python tests/benchmarks/bench.py $(if $(QUICK),--quick) $(if $(PROFILE),--profile)
+
+.PHONY: starts
+starts: .venv/.installed .local/sam/.installed .local/runtime ## measure cold starts in Lambda's emulator, with bytecode and without (AGAINST= another checkout)
+	@PYTHONPATH=layers/common:cli:local:tests $(VENV)/python tests/benchmarks/starts.py $(if $(AGAINST),--against $(AGAINST))
 
 .PHONY: soak
 soak: .venv/.installed dynamodb-local ## a long run of requests with every fault (MINUTES=15, SEED= repeats one)

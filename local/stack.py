@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+BUILD = REPOSITORY / "local" / "build.py"
 STACK_NAME = "unitstream-local"
 REGION = "us-east-1"
 STAGE = "v1"
@@ -158,22 +159,25 @@ def _stop_group(process: subprocess.Popen[bytes]) -> None:
             process.wait(STOPS_WITHIN_SECONDS)
 
 
-def _bring_up(home: Path, sam: str, endpoint: str) -> None:
+def _deploy(home: Path, sam: str, endpoint: str) -> None:
     runtime = f"python{sys.version_info.major}.{sys.version_info.minor}"
     architecture = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
-    parameters = [f"Runtime={runtime}", f"Architecture={architecture}", "DeletionProtection=false"]
-    overrides = ["--parameter-overrides", *parameters]
     environment = _plain_environment() | {"AWS_ENDPOINT_URL": endpoint}
-    build = home / "build"
+    built = home / "build"
 
-    _say(f"Building for {runtime} on {architecture} (sam build)")
-    _run([sam, "build", "--build-dir", str(build), *overrides], environment, home / "build.log")
+    _say(f"Building for {runtime} on {architecture} (sam build, and bytecode)")
+    build = [sys.executable, str(BUILD), "--sam", sam, "--build-dir", str(built), "--architecture", architecture]
+    _run(build, environment, home / "build.log")
 
     _say(f"Deploying template.yaml as {STACK_NAME} (sam deploy)")
     config = ["--config-file", str(REPOSITORY / "samconfig.toml"), "--config-env", "local", "--stack-name", STACK_NAME]
-    deploy = [sam, "deploy", "--template-file", str(build / "template.yaml"), *config, *overrides]
-    _run(deploy, environment, home / "deploy.log")
+    parameters = [f"Runtime={runtime}", f"Architecture={architecture}", "DeletionProtection=false"]
+    deploy = [sam, "deploy", "--template-file", str(built / "template.yaml"), *config]
+    _run([*deploy, "--parameter-overrides", *parameters], environment, home / "deploy.log")
 
+
+def _bring_up(home: Path, sam: str, endpoint: str) -> None:
+    _deploy(home, sam, endpoint)
     session: Any = boto3.Session("test", "test", region_name=REGION)
 
     def client(service: str) -> Any:
@@ -237,7 +241,8 @@ def _run(command: list[str], environment: dict[str, str], log: Path) -> None:
         _stop_group(process)
         raise
     if code:
-        raise StepFailed(f"{Path(command[0]).name} {command[1]} ended with {code}; the end of {log}:\n{_tail(log)}")
+        step = " ".join(Path(part).name for part in command[:2])
+        raise StepFailed(f"{step} ended with {code}; the end of {log}:\n{_tail(log)}")
 
 
 def _send_first_points(url: str, key: str) -> None:

@@ -1,4 +1,4 @@
-"""What `sam build` makes, run as Lambda runs it: AWS's Runtime Interface Emulator starts Lambda's own runtime client.
+"""What `make build` makes, run as Lambda runs it: AWS's Runtime Interface Emulator starts Lambda's own runtime client.
 
 Nothing of the source tree is on the path. The interpreter's environment has what Lambda's runtime brings, which is the
 runtime client and boto3; all else must come from the built function and the built layer.
@@ -53,7 +53,7 @@ def find_environment() -> Path:
 
 @dataclass(frozen=True)
 class Artefact:
-    """What `sam build` made of a function, and the interpreter that it was made for."""
+    """What was built of a function, and the interpreter that it was made for."""
 
     python: Path
     function: Path
@@ -96,28 +96,18 @@ class Artefact:
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "PYTHONPATH": os.pathsep.join(map(str, layers)),
             "PYTHONNOUSERSITE": "1",
-            # Lambda's folders cannot be written to, so it compiles the layer and the function in each cold start.
+            # Lambda's folders cannot be written to: what comes without bytecode is compiled in each cold start.
             "PYTHONDONTWRITEBYTECODE": "1",
             "TZ": ":UTC",
         }
 
 
-def build(environment: Path, into: Path) -> dict[str, Artefact]:
-    """Build template.yaml with the SAM CLI, for the interpreter of `environment`. Returns its functions."""
-    python = environment / "bin" / "python"
-    command = [str(python), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
-    version = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    overrides = [f"Runtime=python{version}", f"Architecture={ARCHITECTURE}"]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON", "SAM_"))}
+def build(environment: Path, into: Path, template: Path = TEMPLATE) -> dict[str, Artefact]:
+    """Build a template as `make build` does, for the interpreter of `environment`. Returns its functions."""
+    python, sam = environment / "bin" / "python", SAM / "bin" / "sam"
+    options = {"--sam": sam, "--template": template, "--build-dir": into, "--architecture": ARCHITECTURE}
     built = subprocess.run(
-        [str(SAM / "bin" / "sam"), "build", "--build-dir", str(into), "--parameter-overrides", *overrides],
-        cwd=REPOSITORY,
-        env=kept
-        | {
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}",
-            "SAM_CLI_TELEMETRY": "0",
-        },
+        [python, BUILD, *(str(part) for option in options.items() for part in option)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -125,15 +115,25 @@ def build(environment: Path, into: Path) -> dict[str, Artefact]:
         check=False,
     )
     assert built.returncode == 0, built.stdout
-    template = yaml_parse((into / "template.yaml").read_text())
+    return artefacts(environment, into)
+
+
+def artefacts(environment: Path, built: Path) -> dict[str, Artefact]:
+    """Return the functions of what was built for the interpreter of `environment`."""
+    template = yaml_parse((built / "template.yaml").read_text())
     # Lambda unpacks layers into /opt.
-    layer = into / template["Resources"][LAYER]["Properties"]["ContentUri"] / "python"
-    built_for = {"Runtime": f"python{version}"}
-    artefacts = {}
-    for function in FUNCTIONS:
-        properties = template["Globals"]["Function"] | template["Resources"][function]["Properties"] | built_for
-        artefacts[function] = Artefact(python, into / properties["CodeUri"], layer, properties, template["Parameters"])
-    return artefacts
+    layer = built / template["Resources"][LAYER]["Properties"]["ContentUri"] / "python"
+    built_for = {"Runtime": environment.name.replace("runtime-", "python")}
+    return {
+        function: Artefact(
+            environment / "bin" / "python",
+            built / properties["CodeUri"],
+            layer,
+            template["Globals"]["Function"] | properties | built_for,
+            template["Parameters"],
+        )
+        for function, properties in ((name, template["Resources"][name]["Properties"]) for name in FUNCTIONS)
+    }
 
 
 class Emulator:

@@ -1,4 +1,4 @@
-"""What `sam build` made does in Lambda's runtime what the source does: events, limits, timeouts."""
+"""What `make build` made does in Lambda's runtime what the source does: events, limits, timeouts."""
 
 from __future__ import annotations
 
@@ -31,10 +31,20 @@ FIRST_HOUR = datetime(2022, 1, 1, tzinfo=UTC)
 NOW = 1_700_000_000_000
 HOURS = 4 * 7 * 24
 OUTCOMES = ("created", "updated", "unchanged", "superseded")
-LIST_MODULES = """
-import awslambdaric, ingest.app, json, sys
+START = """
+import importlib, importlib.machinery, json, sys
+compiled = []
+compile_source = importlib.machinery.SourceFileLoader.source_to_code
+
+def source_to_code(loader, data, path, **options):
+    compiled.append(str(path))
+    return compile_source(loader, data, path, **options)
+
+importlib.machinery.SourceFileLoader.source_to_code = source_to_code
+import awslambdaric
+importlib.import_module(sys.argv[1])
 files = {name: module.__file__ for name, module in sys.modules.items() if getattr(module, "__file__", None)}
-print(json.dumps([sys.prefix, sys.base_prefix, files]))
+print(json.dumps([sys.prefix, sys.base_prefix, files, compiled]))
 """
 # The emulator takes 100 bytes more than Lambda.
 OVER_THE_LIMIT = LARGEST_EVENT_BYTES + 1024
@@ -82,19 +92,33 @@ def read(response: dict[str, Any]) -> tuple[int, dict[str, Any]]:
 # --- the artefact -----------------------------------------------------------------------------------------------------
 
 
+class Start(NamedTuple):
+    """What a start imports: where the runtime and Python are, each module's file, and the files that were compiled."""
+
+    prefix: str
+    base_prefix: str
+    files: dict[str, str]
+    compiled: list[str]
+
+    @classmethod
+    def of(cls, artefact: Artefact, **variables: str) -> Start:
+        handler, _, _ = artefact.properties["Handler"].rpartition(".")
+        run = subprocess.run(
+            [str(artefact.python), "-c", START, handler],
+            cwd=artefact.function,
+            env=artefact.environment(StreamsTable="s", MetricsTable="m") | variables,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return cls(*json.loads(run.stdout.splitlines()[-1]))
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_all_that_is_imported_is_built_or_comes_with_the_runtime(artefacts: dict[str, Artefact], function: str) -> None:
     """Nothing comes from the source tree, and of the layer's packages none from the interpreter's environment."""
     artefact = artefacts[function]
-    run = subprocess.run(
-        [str(artefact.python), "-c", LIST_MODULES],
-        cwd=artefact.function,
-        env=artefact.environment(StreamsTable="s", MetricsTable="m"),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    prefix, base_prefix, files = json.loads(run.stdout.splitlines()[-1])
+    prefix, base_prefix, files, _ = Start.of(artefact)
     sources = {
         "function": artefact.function,
         "layer": artefact.layer,
@@ -105,9 +129,21 @@ def test_all_that_is_imported_is_built_or_comes_with_the_runtime(artefacts: dict
     for name, file in files.items():
         source = next(source for source, folder in sources.items() if Path(file).is_relative_to(folder))
         found[source].add(name.partition(".")[0])
-    assert "ingest" in found["function"]
+    assert found["function"] == {artefact.properties["Handler"].partition(".")[0]}
     assert {"unitstream", "unitstream_http", "aws_lambda_powertools", "jmespath"} <= found["layer"]
     assert "botocore" in found["runtime"]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_start_compiles_nothing(artefacts: dict[str, Artefact], function: str, tmp_path: Path) -> None:
+    """Function and layer come with bytecode that this interpreter takes; where it finds none, it compiles them all."""
+    artefact = artefacts[function]
+    build = artefact.layer.parent.parent
+    assert not [file for file in Start.of(artefact).compiled if Path(file).is_relative_to(build)]
+    without = Start.of(artefact, PYTHONPYCACHEPREFIX=str(tmp_path))
+    sources = {file for file in without.files.values() if Path(file).is_relative_to(build) and file.endswith(".py")}
+    assert sources
+    assert sources <= set(without.compiled)
 
 
 @pytest.fixture(scope="module")
