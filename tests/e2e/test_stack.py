@@ -11,6 +11,8 @@ import support
 from botocore.exceptions import ClientError
 from support import point, proxy_event, request_body
 
+from unitstream.identity import record_id
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -24,7 +26,8 @@ def saved(received: int, **counts: int) -> dict[str, int]:
 def test_points_are_saved_with_201_and_counts(stack: Stack) -> None:
     """The first request creates; a changed value updates; the same again is unchanged."""
     for value, outcome in ((1, "created"), (2, "updated"), (2, "unchanged")):
-        status, headers, body = stack.post(request_body([point("2022-10-01 00:00:00", value)], stack.token))
+        changing = point("2022-10-01 00:00:00", value, "of a stack")
+        status, headers, body = stack.post(request_body([changing], stack.token))
         assert (status, headers["Content-Type"]) == (201, "application/json")
         assert json.loads(body) == saved(1, **{outcome: 1})
 
@@ -79,9 +82,9 @@ def test_a_year_of_real_values_survives_corrections_and_a_replay(stack: Stack) -
     dynamodb = stack.client("dynamodb")
 
     def stored() -> dict[tuple[str, int], float]:
-        series = [item["sk"]["S"] for item in support.scan(dynamodb, table) if "city" in str(item.get("dimensions"))]
+        record = record_id("temperature", "Average", {"city": "Seattle"})
         points = support.stored_points(dynamodb, table)
-        return {(day, hour): value for (pk, day, hour), (_, value) in points.items() if pk.endswith(series[0])}
+        return {(day, hour): value for (owner, day, hour), (_, value) in points.items() if owner == record}
 
     def expected(points: list[dict[str, Any]]) -> dict[tuple[str, int], float]:
         return {(p["timestamp"][:10], int(p["timestamp"][11:13])): p["metric_value"] for p in points}
