@@ -263,11 +263,15 @@ def scan(client: DynamoDBClient, table_name: str) -> list[dict[str, AttributeVal
     return [item for page in pages for item in page["Items"]]
 
 
-def stored_points(client: DynamoDBClient, table_name: str) -> dict[tuple[str, str, int], tuple[int, float]]:
-    """Return every stored point: (record ID, day, hour) -> (received_at, value)."""
+def stored_points(
+    client: DynamoDBClient, table_name: str, stream_id: str = ""
+) -> dict[tuple[str, str, int], tuple[int, float]]:
+    """Return every stored point, of all streams or of one: (record ID, day, hour) -> (received_at, value)."""
     points: dict[tuple[str, str, int], tuple[int, float]] = {}
     for item in scan(client, table_name):
         day, _, record_id = item["sk"]["S"].partition("#")
+        if stream_id not in {"", item["pk"]["S"].partition("#")[0]}:
+            continue
         for hour in range(24):
             if VALUE[hour] in item:
                 points[record_id, day, hour] = int(item[RECEIVED[hour]]["N"]), float(item[VALUE[hour]]["N"])

@@ -60,8 +60,7 @@ class Stream(NamedTuple):
     token: str
 
     def stored(self, tables: Tables) -> dict[tuple[str, str, int], tuple[int, float]]:
-        stored = stored_points(tables.client, tables.metrics)
-        return {place: version for place, version in stored.items() if place[0].startswith(f"{self.name}#")}
+        return stored_points(tables.client, tables.metrics, self.name)
 
 
 @pytest.fixture
