@@ -40,6 +40,8 @@ STAGE = "v1"
 DEMO_TOKEN = "ds_local-demo-stream-0000000000000000000000000"  # noqa: S105  # it opens nothing
 DEMO_STREAM_ID = DEMO_NAME = "demo"
 STARTS_WITHIN_SECONDS = 60
+# Less than the command waits for an answer of the local stack.
+FUNCTION_SECONDS = 120
 STOPS_WITHIN_SECONDS = 10
 
 
@@ -186,6 +188,7 @@ def _bring_up(home: Path, sam: str, endpoint: str) -> None:
     stack = client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"][0]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
     _allow_partiql_batches(client, outputs)
+    _give_time(client, outputs)
 
     _say("Creating the demo stream")
     Registry(client("dynamodb"), outputs["StreamsTableName"]).register(DEMO_NAME, DEMO_STREAM_ID, DEMO_TOKEN)
@@ -222,6 +225,12 @@ def _allow_partiql_batches(client: Any, outputs: dict[str, str]) -> None:
         PolicyName="ministack-partiql-batches",
         PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
     )
+
+
+def _give_time(client: Any, outputs: dict[str, str]) -> None:
+    """MiniStack looks at all items of a partition for each page of it: what DynamoDB does in a second takes it 40."""
+    for function in ("IngestFunctionName", "ViewsFunctionName"):
+        client("lambda").update_function_configuration(FunctionName=outputs[function], Timeout=FUNCTION_SECONDS)
 
 
 def _run(command: list[str], environment: dict[str, str], log: Path) -> None:

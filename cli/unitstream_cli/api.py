@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 GIVE_UP_AFTER_SECONDS = 300.0
 # The gateway answers within 29 s.
 TIMEOUT = urllib3.Timeout(connect=10, read=40)
+# The local stack's emulator is slower, and has no such limit.
+LOCAL_TIMEOUT = urllib3.Timeout(connect=10, read=150)
 
 # Smaller requests gain little.
 COMPRESSED_FROM_BYTES = 16 * 1024
@@ -98,7 +100,11 @@ class Api:
         self._give_up_after = give_up_after
         self._notice = notice
         self._pool = urllib3.connection_from_url(
-            service.url, maxsize=connections, block=True, timeout=TIMEOUT, retries=False
+            service.url,
+            maxsize=connections,
+            block=True,
+            timeout=LOCAL_TIMEOUT if settings.is_loopback(service.url) else TIMEOUT,
+            retries=False,
         )
         self._path = urlsplit(service.url).path
         self._headers = {"User-Agent": f"unitstream/{version('unitstream')}", "x-api-key": service.api_key}

@@ -97,15 +97,15 @@ def paced(deadline: float) -> Iterator[int]:
         attempt += 1
 
 
-def side_by_side(work: Callable[[T], R], parts: Sequence[T]) -> list[R]:
-    """Return what `work` returns for each part, `CONNECTIONS` of them at a time.
+def side_by_side(work: Callable[[T], R], parts: Sequence[T], *, at_once: int | None = None) -> list[R]:
+    """Return what `work` returns for each part, `at_once` of them at a time, or as many as there are connections.
 
     When a part fails, those that were not begun are left out, and its error is raised: of several an `OutOfTime`, since
     a call that was throttled to the end says more than others that were only late.
     """
     if len(parts) < 2:
         return [work(part) for part in parts]
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
+    with ThreadPoolExecutor(at_once or CONNECTIONS) as pool:
         futures = [pool.submit(work, part) for part in parts]
         wait(futures, return_when=FIRST_EXCEPTION)
         pool.shutdown(cancel_futures=True)
