@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from unitstream.table import Item, Table
     from unitstream.views import Group, UnitMetric, View
 
-# More than 1 MB holds, where DynamoDB ends a page. In Python's objects that is 12 MB, so few are read at once, which is
+# 1 MB of full days, where DynamoDB ends a page. In Python's objects that is 12 MB, so few are read at once, which is
 # enough to keep a core busy.
-_DAYS_A_PAGE = 10_000
+_DAYS_A_PAGE = 2_000
 _PAGES_AT_ONCE = 4
 _HOURS = {name: name[1:] for name in VALUE}
 # What a metric and a series take in an answer, beside the keys and the dimensions.

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# More than 1 MB holds, where DynamoDB ends a page.
-SERIES_A_PAGE = 10_000
+# Of 0.3 kB each.
+SERIES_A_PAGE = 2_000
 # A day by its key costs as much as eight in order.
 _COST_OF_A_KEY = 8
 # Where a metric has few points in a long time, most keys would be asked for in vain.
