@@ -66,7 +66,7 @@ runtime: .venv/.installed .local/sam/.installed .local/runtime dynamodb-local ##
 	$(VENV)/pytest tests/runtime
 
 .PHONY: e2e
-e2e: .venv/.installed .local/ministack/.installed .local/sam/.installed ## tests over HTTP on a local stack of their own
+e2e: .venv/.installed .local/ministack/.installed .local/sam/.installed .local/client/.installed ## tests over HTTP on a local stack of their own
 	$(VENV)/pytest tests/e2e
 
 .PHONY: openapi
@@ -97,7 +97,7 @@ format: .venv/.installed ## mend what ruff can mend
 
 .PHONY: lock
 lock: .local/uv/.installed ## pin the dependencies anew
-	@for name in uv layer ministack sam runtime checkov dev; do \
+	@for name in uv layer ministack sam runtime checkov client dev; do \
 	  target=requirements/$$name.txt; \
 	  constraint=(); \
 	  [ $$name = layer ] && target=layers/common/requirements.txt; \
