@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
 
 import pytest
-import typer
-from typer.core import TyperGroup
+from commands import COMMANDS
 from typer.testing import CliRunner
 
 from unitstream_cli.errors import ExitCode
 from unitstream_cli.main import app
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-def every_command(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    if isinstance(command, TyperGroup):
-        for name, child in command.commands.items():
-            yield from every_command(child, (*path, name))
-    else:
-        yield path, command
-
-
-COMMANDS = {" ".join(path): command for path, command in every_command(typer.main.get_command(app))}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -1,0 +1,87 @@
+"""What README.md and docs/api.md tell a newcomer to type, typed into a shell beside the local stack."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from support import REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from support import Stack
+
+README = (REPOSITORY / "README.md").read_text()
+API = (REPOSITORY / "docs" / "api.md").read_text()
+
+
+def blocks(text: str, language: str = "") -> list[str]:
+    """Return the blocks of code of a language; commands have none."""
+    return [
+        code for one, code in re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE) if one == language
+    ]
+
+
+def between(text: str, first: str, after: str) -> str:
+    """Return the sections from one heading to before another."""
+    return text[text.index(f"\n## {first}\n") : text.index(f"\n## {after}\n")]
+
+
+def spaceless(text: str) -> str:
+    return "".join(text.split())
+
+
+@pytest.fixture
+def shell(
+    stack: Stack, unitstream: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> Callable[[str], str]:
+    """Run commands as in a clone, with a data stream of their own, and return what they print."""
+    home = tmp_path / "clone"
+    (home / ".local").mkdir(parents=True)
+    (home / ".venv").symlink_to(Path(sys.executable).parent.parent)
+    token = unitstream("streams", "create", home.parent.name).stdout.strip()
+    settings = (stack.home / "stack.env").read_text().replace(stack.token, token)
+    (home / ".local" / "stack.env").write_text(settings)
+
+    def run(commands: str) -> str:
+        ran = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", commands],  # noqa: S607  # whichever bash there is
+            cwd=home,
+            env=os.environ | {"COLUMNS": "120"},  # room for the table that the README shows
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    return run
+
+
+def test_the_readme_can_be_typed_from_the_first_point_to_reading_back(shell: Callable[[str], str]) -> None:
+    """In its order, with the answers that it shows."""
+    told = between(README, "A first point", "The command")
+    *commands, table, over_http = blocks(told)
+    (program,) = blocks(told, "python")
+    printed = shell("\n".join([*commands, over_http]))
+    assert "201 Created" in printed
+    answer = re.findall(r"`201 ({.*?})`", told)[0]
+    assert answer in printed
+    assert spaceless(table) in spaceless(printed)
+    assert "201" in shell(f"set -a; . .local/stack.env; python3 - <<'END'\n{program}END\n")
+
+
+def test_the_api_can_be_typed(shell: Callable[[str], str]) -> None:
+    """In its order, with the answers that it shows."""
+    told = API.partition("\n## Generate a client\n")[0]
+    printed = shell("\n".join(blocks(told)))
+    (view,) = [one for one in blocks(told, "json") if "series" in one]
+    assert "201 Created" in printed
+    assert spaceless(view) in spaceless(printed)
