@@ -13,21 +13,34 @@ import json
 import os
 import platform
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import emulator
 import pytest
 import support
 from benchmarks import reads
+from benchmarks.report import (
+    FULL,
+    HOURS_A_SERIES,
+    LOADS,
+    QUICK,
+    Pair,
+    Plan,
+    Results,
+    Run,
+    Shape,
+    report,
+    shapes_of,
+    targets_of,
+)
 from benchmarks.units import Calls, Snapshot, Stored, item_size
 
 from unitstream.identity import record_id
@@ -41,79 +54,16 @@ RESULTS = support.REPOSITORY / ".bench"
 MEASURED = Path(__file__).with_name("measured.py")
 
 WAYS = ("handler", "update_item", "batch_writer")
-LOADS = ("first load", "overwrite")
 STREAM, TOKEN = "bench", "ds_bench"
 WARM_UP_STREAM, WARM_UP_TOKEN = "warm-up", "ds_warm-up"
 WARM_UP_POINTS = 1_000
 FIRST_RECEIVED_AT = 1_665_000_000_000
-HOURS_A_SERIES = 168
 METRIC = "gigabytes"
 
-IMPORT_HANDLER = "from ingest import app; app.tables()"
-IMPORT_BOTO3 = "import boto3; boto3.client('dynamodb')"
+START_HANDLER = "from ingest import app; app.tables()"
+START_BOTO3 = "import boto3; boto3.client('dynamodb')"
 
 Point = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How much is measured."""
-
-    large: int
-    small: int
-    small_repetitions: int
-    sample: int  # points of the way whose cost a point is the same for any number of them
-    import_pairs: int
-    one_point_repetitions: int
-    reads: reads.Plan
-
-
-FULL = Plan(40_000, 1_000, 5, 2_000, 15, 600, reads.FULL)
-QUICK = Plan(4_000, 1_000, 1, 250, 5, 200, reads.QUICK)
-
-
-class Shape(NamedTuple):
-    kind: Literal["one point", "backfill", "snapshot"]
-    points: int
-
-    def __str__(self) -> str:
-        return "one point" if self.points == 1 else f"{self.kind} {self.points:,}"
-
-
-@dataclass
-class Run:
-    """The figures of one way of saving one load."""
-
-    shape: str
-    load: str
-    way: str
-    points: int
-    cpu: float
-    wall: float
-    write_units: float
-    read_units: float
-    calls: dict[str, int]
-    statuses: list[int]
-    peak_mb: float
-
-    @property
-    def cpu_us(self) -> float:
-        return self.cpu / self.points * 1e6
-
-
-@dataclass
-class Target:
-    """A figure, and what it should be."""
-
-    what: str
-    figure: float
-    target: float
-    at_least: bool = False
-    unit: str = ""
-    met: bool = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.met = self.figure >= self.target if self.at_least else self.figure <= self.target
 
 
 class Wrong(Exception):
@@ -176,8 +126,7 @@ class Bench:
             points = points_of(shape, load)
             job = self._job(points, FIRST_RECEIVED_AT + LOADS.index(load))
             for way in WAYS:
-                expected = self._plan.sample if way == "update_item" else shape.points
-                expected = min(expected, shape.points)
+                expected = shape.points if way == "handler" else min(self._plan.sample, shape.points)
                 one = job | {"way": way, "table": tables[way], "rows": self._rows(points[:expected])}
                 if self._profile and way == "handler":
                     one["profile"] = str(RESULTS / f"{shape} {load}.pstats".replace(" ", "-").replace(",", ""))
@@ -205,29 +154,37 @@ class Bench:
         for table in tables.values():
             self._client.delete_table(TableName=table)
 
-    def one_point(self) -> dict[str, list[float]]:
-        """Return the CPU of requests with one point and of bare put_items, in µs, in turns."""
+    def one_point(self) -> list[Pair]:
+        """Return the CPU of requests with one point and of bare put_items."""
         job = self._job(points_of(Shape("one point", 1), LOADS[0]), FIRST_RECEIVED_AT)
         job |= {"way": "one_point", "table": self._table(), "repetitions": self._plan.one_point_repetitions}
         figures, _ = self._run(job)
-        return figures
+        return [Pair(*pair) for pair in figures["pairs"]]
 
-    def imports(self) -> list[tuple[float, float]]:
-        """Return the CPU of what a cold start imports and creates, as built, and of boto3 by itself, in turns."""
-        artefact = emulator.build(emulator.find_environment(), self._home / "build")["IngestFunction"]
-        environment = artefact.environment(StreamsTable="streams", MetricsTable="metrics")
+    def starts(self) -> list[Pair]:
+        """Return the CPU of what a cold start imports and creates, of what is deployed and of boto3 by itself.
+
+        Both in what stands for Lambda's runtime, whose boto3 has its bytecode too.
+        """
+        try:
+            built = emulator.build(emulator.find_environment(), self._home / "build")["IngestFunction"]
+        except pytest.skip.Exception as exc:
+            say(f"not measured: {exc}")
+            return []
+
+        variables = built.environment(StreamsTable="streams", MetricsTable="metrics")
 
         def cpu(code: str) -> float:
             timed = f"import time; start = time.process_time(); {code}; print(time.process_time() - start)"
-            command = [str(artefact.python), "-c", timed]
-            run = subprocess.run(
-                command, cwd=artefact.function, env=environment, stdout=subprocess.PIPE, text=True, check=True
-            )
-            return float(run.stdout)
+            command = [str(built.python), "-c", timed]
+            # On Lambda as here, the function's folder comes before the layer.
+            done = subprocess.run(command, cwd=built.function, env=variables, check=True, stdout=subprocess.PIPE)
+            return float(done.stdout)
 
-        return [(cpu(IMPORT_HANDLER), cpu(IMPORT_BOTO3)) for _ in range(self._plan.import_pairs)]
+        pairs = [Pair(cpu(START_HANDLER), cpu(START_BOTO3)) for _ in range(self._plan.start_repetitions + 1)]
+        return pairs[1:]  # the first read the files from the disk
 
-    def reads(self) -> list[reads.Read]:
+    def reads(self) -> reads.Reads:
         """Return what reading costs."""
         return reads.measure(
             client=self._client,
@@ -325,154 +282,27 @@ def middle(runs: Sequence[Run]) -> Run:
     return sorted(runs, key=lambda run: run.cpu)[len(runs) // 2]
 
 
-# --- the report -------------------------------------------------------------------------------------------------------
-
-
-def targets_of(
-    runs: Sequence[Run],
-    plan: Plan,
-    one: dict[str, list[float]],
-    imports: list[tuple[float, float]],
-    read: list[reads.Read],
-) -> list[Target]:
-    cpu = {(run.shape, run.load, run.way): run.cpu_us for run in runs}
-    small = {kind: str(Shape(kind, plan.small)) for kind in ("backfill", "snapshot")}
-    large = {str(shape).split()[0]: str(shape) for shape in large_shapes(plan)}
-    targets = [
-        Target(
-            f"{large[kind]}, {load}: times less CPU than UpdateItem a point",
-            cpu[large[kind], load, "update_item"] / cpu[large[kind], load, "handler"],
-            wanted,
-            at_least=True,
-        )
-        for kind, wanted in (("backfill", 35), ("snapshot", 7))
-        for load in LOADS
-    ]
-    targets += [
-        Target(
-            f"{large[kind]}, {load}: CPU a point, against {plan.small:,} points",
-            cpu[large[kind], load, "handler"] / cpu[small[kind], load, "handler"],
-            1.2,
-        )
-        for kind in ("backfill", "snapshot")
-        for load in LOADS
-    ]
-    pairs = zip(one["handler_us"], one["put_item_us"], strict=True)
-    peak = max(run.peak_mb for run in runs if run.way == "handler")
-    return [
-        *targets,
-        Target("one warm point: CPU, against one bare put_item", statistics.median(a / b for a, b in pairs), 3),
-        Target("start, as built: CPU, against boto3 with a client", statistics.median(a / b for a, b in imports), 1.3),
-        Target("largest request: peak memory of the process, MB", peak, 320),
-        *(Target(*figure) for figure in reads.figures_of(read)),
-    ]
-
-
-def large_shapes(plan: Plan) -> tuple[Shape, Shape]:
-    """Whole series for the backfill: 238 of 168 hours are 39,984 points."""
-    return Shape("backfill", plan.large // HOURS_A_SERIES * HOURS_A_SERIES), Shape("snapshot", plan.large)
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Align: text to the left, figures to the right."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    for cells in (head, ["-" * width for width in widths], *rows):
-        yield "  ".join(
-            cell.ljust(width) if rows[0][column][:1].isalpha() else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        ).rstrip()
-
-
-def report(
-    runs: Sequence[Run],
-    targets: Sequence[Target],
-    plan: Plan,
-    one: dict[str, list[float]],
-    imports: list[tuple[float, float]],
-    *,
-    read: list[reads.Read],
-) -> Iterator[str]:
-    ours = {(run.shape, run.load): run.cpu_us for run in runs if run.way == "handler"}
-    head = ("shape", "load", "way", "points", "CPU µs/pt", "ratio", "wall µs/pt", "WU/pt", "RU/pt", "calls", "peak MB")
-    yield from table(
-        head,
-        [
-            (
-                run.shape,
-                run.load,
-                run.way,
-                f"{run.points:,}",
-                f"{run.cpu_us:,.1f}",
-                f"{run.cpu_us / ours[run.shape, run.load]:.2f}",
-                f"{run.wall / run.points * 1e6:,.1f}",
-                f"{run.write_units / run.points:.3f}",
-                f"{run.read_units / run.points:.3f}",
-                f"{sum(run.calls.values()):,}",
-                f"{run.peak_mb:.0f}" if run.way == "handler" else "",
-            )
-            for run in runs
-        ],
-    )
-    yield ""
-    yield "ratio: CPU a point against the handler's. CPU is that of the client's process, all its threads."
-    yield "The handler gets JSON; the others get their points checked and hashed beforehand."
-    yield f"update_item runs on a sample of up to {plan.sample:,} points: its cost a point is the same for any number."
-    yield "WU, RU: write and read units by DynamoDB's documented rules, from the items and the calls (the local"
-    yield "engine's own figures break them). Reads may be stale, at half a unit an item. On demand, a read unit costs a"
-    yield "fifth of a write unit."
-    for run in runs:
-        if run.statuses[:-1]:
-            yield f"{run.shape}, {run.load}: answered {run.statuses}; the figures are of all these requests."
-    yield (
-        f"one warm point: {statistics.median(one['handler_us']):,.0f} µs of CPU, "
-        f"bare put_item: {statistics.median(one['put_item_us']):,.0f} µs"
-    )
-    yield (
-        f"start: {statistics.median(a for a, _ in imports) * 1e3:,.0f} ms of CPU, "
-        f"boto3 with a client: {statistics.median(b for _, b in imports) * 1e3:,.0f} ms"
-    )
-    yield ""
-    yield from table(reads.HEAD, reads.rows_of(read))
-    yield ""
-    yield "Reading is measured without HTTP. ratio: CPU a point against the loop's, which looks at no value."
-    yield ""
-    yield from table(
-        ("target", "figure", "wanted", "met"),
-        [
-            (
-                target.what,
-                f"{target.figure:.2f}",
-                f"{'≥' if target.at_least else '≤'} {target.target:g}",
-                "yes" if target.met else "NO",
-            )
-            for target in targets
-        ],
-    )
-
-
 def say(text: str = "") -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
-def measure(
-    plan: Plan, *, profile: bool
-) -> tuple[list[Run], dict[str, list[float]], list[tuple[float, float]], list[reads.Read]]:
+def measure(plan: Plan, *, profile: bool) -> Results:
     with support.dynamodb_local() as endpoint, tempfile.TemporaryDirectory() as home:
         bench = Bench(endpoint, plan, Path(home), profile=profile)
-        say("start: imports")
-        imports = bench.imports()
+        say("start")
+        starts = bench.starts()
         say("one warm point")
-        one = bench.one_point()
+        one_point = bench.one_point()
         runs: list[Run] = []
-        shapes = [Shape("one point", 1), Shape("backfill", plan.small), Shape("snapshot", plan.small)]
-        for shape in (*shapes, *large_shapes(plan)):
+        small, large = zip(*shapes_of(plan).values(), strict=True)
+        for shape in (Shape("one point", 1), *small, *large):
             say(str(shape))
-            repetitions = plan.small_repetitions if shape.points <= plan.small else 1
+            repetitions = plan.small_repetitions if shape.points <= plan.small else plan.large_repetitions
             repeated = [list(bench.shape(shape)) for _ in range(repetitions)]
             runs += [middle(same) for same in zip(*repeated, strict=True)]
         say("reading")
-        return runs, one, imports, bench.reads()
+        return Results(runs, one_point, starts, bench.reads())
 
 
 def main() -> None:
@@ -486,35 +316,34 @@ def main() -> None:
 
     started = time.monotonic()
     try:
-        runs, one, imports, read = measure(plan, profile=arguments.profile)
+        results = measure(plan, profile=arguments.profile)
     except (Wrong, ValueError) as exc:
         raise SystemExit(f"bench: {exc}") from exc
     except pytest.skip.Exception as exc:
         raise SystemExit(f"bench: {exc}") from exc
-    targets = targets_of(runs, plan, one, imports, read)
-    results = {
+    targets = targets_of(results, plan)
+    seconds = round(time.monotonic() - started, 1)
+    document = {
         "quick": arguments.quick,
         "profiled": arguments.profile,
-        "seconds": round(time.monotonic() - started, 1),
+        "seconds": seconds,
         "python": platform.python_version(),
         "boto3": version("boto3"),
         "plan": asdict(plan),
-        "runs": [asdict(run) for run in runs],
-        "one_point": one,
-        "imports": imports,
-        "reads": [asdict(one_read) for one_read in read],
+        "runs": [asdict(run) for run in results.runs],
+        "one_point": results.one_point,
+        "starts": results.starts,
+        "reads": [asdict(read) for read in results.reads.values()],
         "targets": [asdict(target) for target in targets],
     }
-    (RESULTS / "results.json").write_text(json.dumps(results, indent=1))
+    (RESULTS / "results.json").write_text(json.dumps(document, indent=1))
 
     say()
-    for line in report(runs, targets, plan, one, imports, read=read):
+    for line in report(results, targets, plan):
         say(line)
     say()
     missed = sum(not target.met for target in targets)
-    say(
-        f"{len(targets) - missed} of {len(targets)} targets met, in {results['seconds']:.0f} s; see .bench/results.json"
-    )
+    say(f"{len(targets) - missed} of {len(targets)} targets met, in {seconds:.0f} s; see .bench/results.json")
     if arguments.quick:
         say("This was QUICK: small shapes and few repetitions. The targets are those of the full run.")
     if arguments.profile:

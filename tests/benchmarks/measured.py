@@ -131,10 +131,7 @@ def one_point(job: dict[str, Any]) -> dict[str, Any]:
             yield between - started, ended - between
 
     both = list(blocks())[1:]  # the first are warm-up
-    return {
-        "handler_us": [round(ours / BLOCK * 1e6, 1) for ours, _ in both],
-        "put_item_us": [round(bare / BLOCK * 1e6, 1) for _, bare in both],
-    }
+    return {"pairs": [(ours / BLOCK, bare / BLOCK) for ours, bare in both]}
 
 
 def warm_handler(job: dict[str, Any]) -> Callable[[dict[str, Any]], dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What reading costs: a year of hourly data as a view, side by side with a bare loop of boto3's `query` calls.
+"""What reading costs: views, side by side with a bare loop of boto3's `query` calls over the same points.
 
 `bench.py` calls `measure`. Each way runs in a process of its own, which gets the path of a job (JSON) and leaves its
 figures where the job says, as in `measured.py`. Nothing here may import `support`, which brings pandas along.
@@ -8,64 +8,78 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import sys
 import time
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from benchmarks.loads import FIRST_DAY, METRIC, STREAM, Load, fill, items_of, loop_items_of
 from benchmarks.measured import TIMEOUT_SECONDS, measured, peak_mb, profiled
-from benchmarks.units import MULTIPLES_OF_A_READ, item_size
+from benchmarks.units import read_units
 
 from unitstream.dynamodb import create_client
-from unitstream.identity import record_id
-from unitstream.questions import view_question
-from unitstream.reading import SHARDS, MetricsReader
-from unitstream.store import Key, day_key, series_key
+from unitstream.questions import series_question, view_question
+from unitstream.reading import Reader
+from unitstream.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    from benchmarks.loads import Sizes
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    Item = dict[str, Any]
+LOOP, LISTING = "query loop", "series listing, filtered to one"
+BY_DAY, GROUPED, BY_YEAR = "view by day", "view by day and region", "view by year"
+ONE_SERIES = "view by day, filtered to one"
+ONE_CUSTOMER = {"filter": ["customer:c-000000"]}
+VIEWS: dict[str, dict[str, list[str]]] = {
+    BY_DAY: {"granularity": ["day"]},
+    GROUPED: {"granularity": ["day"], "group_by": ["region"]},
+    BY_YEAR: {"granularity": ["year"]},
+    ONE_SERIES: {"granularity": ["day"], **ONE_CUSTOMER},
+}
 
-STREAM, METRIC, AGG_FUNC = "bench", "gigabytes", "Sum"
-REGIONS = 5
-FIRST_DAY = date(2022, 1, 1)
-ITEMS_A_WRITE = 25
-# Partition key -> sort key -> size in bytes.
-Sizes = dict[str, dict[str, int]]
+
+class Plan(NamedTuple):
+    """How much is measured."""
+
+    year: Load
+    part_of_year: int  # days, for memory
+    many: Load
+    loop_sample: int  # series that the loop asks for, as each costs the same
+    single: Load
+    repetitions: int
 
 
-class Load(NamedTuple):
-    """So many days of hourly data for so many series."""
+FULL = Plan(Load(100, 365, 24), 182, Load(20_000, 7, 1), 2_000, Load(1, 365, 24), 3)
+QUICK = Plan(Load(100, 60, 24), 30, Load(2_000, 7, 1), 250, Load(1, 365, 24), 1)
 
-    series: int
-    days: int
+
+class Run(NamedTuple):
+    """A way of reading the first days of a load, or of some of its series."""
+
+    way: str
+    load: Load
+
+    def __str__(self) -> str:
+        return f"{self.way}, {self.load}"
 
     @property
     def points(self) -> int:
-        return self.series * self.days * 24
-
-    @property
-    def last_day(self) -> str:
-        return str(FIRST_DAY + timedelta(self.days - 1))
+        """How many points it reads."""
+        return {LISTING: 0, ONE_SERIES: self.load.days * self.load.hours}.get(self.way, self.load.points)
 
 
 @dataclass
 class Read:
-    """The figures of one way of reading a load."""
+    """The figures of a run."""
 
     way: str
-    days: int
+    load: str
     points: int
-    cells: int
     cpu: float
     wall: float
     calls: int
@@ -74,134 +88,99 @@ class Read:
 
     @property
     def cpu_us(self) -> float:
-        return self.cpu / self.points * 1e6
+        return self.cpu / max(1, self.points) * 1e6
 
 
-class Plan(NamedTuple):
-    """How much is measured: a year for CPU and cost, and a long range, beside a part of it, for memory."""
-
-    year: Load
-    long: Load
-    part_of_long: int
-    repetitions: int
+Reads = dict[Run, Read]
 
 
-FULL = Plan(Load(100, 365), Load(16, 1_600), 800, 3)
-QUICK = Plan(Load(100, 30), Load(8, 1_200), 600, 1)
-
-LOOP = "query loop"
-BY_DAY, GROUPED, BY_YEAR = "view by day", "view by day and region", "view by year"
-VIEWS: dict[str, dict[str, list[str]]] = {
-    BY_DAY: {"granularity": ["day"]},
-    GROUPED: {"granularity": ["day"], "group_by": ["region"]},
-    BY_YEAR: {"granularity": ["year"]},
-}
-
-
-# --- the load ---------------------------------------------------------------------------------------------------------
-
-
-def items_of(load: Load) -> Iterator[Item]:
-    """Yield the items of a load as the write path leaves them."""
-    numbers = random.Random(str(load))  # noqa: S311  # reproducible, on purpose
-    received = {"N": "1665000000000"}
-    for index in range(load.series):
-        dimensions = {"customer": f"c-{index:06}", "region": f"r-{index % REGIONS}"}
-        record = record_id(METRIC, AGG_FUNC, dimensions)
-        yield {
-            **series_key(STREAM, METRIC, AGG_FUNC, record).to_item(),
-            "metric_name": {"S": METRIC},
-            "metric_agg_func": {"S": AGG_FUNC},
-            "dimensions": {"M": {key: {"S": value} for key, value in dimensions.items()}},
-        }
-        for day in range(load.days):
-            item: Item = {**day_key(STREAM, record, str(FIRST_DAY + timedelta(day))).to_item()}
-            for hour in range(24):
-                item[f"v{hour:02}"] = {"N": repr(round(numbers.uniform(1, 10_000), 2))}
-                item[f"t{hour:02}"] = received
-            yield item | {"rev": {"S": "0123456789abcdef"}}
+def runs_of(plan: Plan) -> dict[Load, list[Run]]:
+    """Return what is measured of each load, the loop first."""
+    year, many, single = plan.year, plan.many, plan.single
+    part = year._replace(days=plan.part_of_year)
+    return {
+        year: [Run(LOOP, year), Run(BY_DAY, year), Run(GROUPED, year), Run(BY_YEAR, part), Run(BY_YEAR, year)],
+        many: [
+            Run(LOOP, many._replace(series=plan.loop_sample)),
+            *(Run(way, many) for way in (GROUPED, ONE_SERIES, LISTING)),
+        ],
+        single: [Run(LOOP, single), Run(BY_DAY, single)],
+    }
 
 
-def fill(client: DynamoDBClient, table: str, load: Load) -> Sizes:
-    """Put a load into a table. Returns the sizes of its items."""
-    items = list(items_of(load))
-    sizes: Sizes = defaultdict(dict)
-    for item in items:
-        key = Key.from_item(item)
-        sizes[key.pk][key.sk] = item_size(item)
-
-    def put(batch: list[Item]) -> None:
-        left: Any = {table: [{"PutRequest": {"Item": item}} for item in batch]}
-        while left:
-            left = client.batch_write_item(RequestItems=left)["UnprocessedItems"]
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(put, (items[at : at + ITEMS_A_WRITE] for at in range(0, len(items), ITEMS_A_WRITE))))
-    return sizes
-
-
-# --- the ways of reading it -------------------------------------------------------------------------------------------
+# --- the ways of reading, each in a process of its own ----------------------------------------------------------------
 
 
 def query_loop(job: dict[str, Any]) -> dict[str, Any]:
-    """Query the catalogue and then the days of each series, one call after the other, with a client as boto3 makes it.
+    """Query the days of each series, one call after the other, with a client as boto3 makes it.
 
-    It looks at no value.
+    The series need not be listed, and no value is looked at.
     """
     import boto3  # noqa: PLC0415  # not in the other processes
 
     client = boto3.client("dynamodb")
+    load = Load(*job["load"])
+    records = [one.record_id for one in load.each_series()]
 
-    def query(**condition: Any) -> Iterator[Item]:
-        arguments = {"TableName": job["table"], **condition}
+    def points(record: str) -> int:
+        arguments: dict[str, Any] = {
+            "TableName": job["loop_table"],
+            "KeyConditionExpression": "pk = :pk AND sk BETWEEN :first AND :last",
+            "ExpressionAttributeValues": {
+                ":pk": {"S": record},
+                ":first": {"S": str(FIRST_DAY)},
+                ":last": {"S": load.last_day},
+            },
+        }
+        items = 0
         while True:
             answer = client.query(**arguments)
-            yield from answer["Items"]
+            items += len(answer["Items"])
             if "LastEvaluatedKey" not in answer:
-                return
+                return items * load.hours
             arguments["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
-    def read(last_day: str) -> int:
-        items = 0
-        for shard in SHARDS:
-            pk = {"S": series_key(STREAM, METRIC, AGG_FUNC, shard).pk}
-            for series in query(KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": pk}):
-                values = {
-                    ":pk": {"S": day_key(STREAM, series["sk"]["S"], "").pk},
-                    ":first": {"S": str(FIRST_DAY)},
-                    ":last": {"S": last_day},
-                }
-                condition = "pk = :pk AND sk BETWEEN :first AND :last"
-                items += sum(1 for _ in query(KeyConditionExpression=condition, ExpressionAttributeValues=values))
-        return items
-
-    read(str(FIRST_DAY))
+    points("warm-up")
     with measured(job) as figures:
-        items = read(job["last_day"])
-    return figures | {"points": items * 24, "cells": 0}
+        figures["points"] = sum(map(points, records))
+    return figures
 
 
 def read_view(job: dict[str, Any]) -> dict[str, Any]:
     """Ask for a view, as the function does, with its client; without HTTP."""
-    reader = MetricsReader(create_client(), job["table"])
-    asked = {
-        "metric_name": [METRIC],
-        "metric_agg_func": [AGG_FUNC],
-        "start_date": [str(FIRST_DAY)],
-        **VIEWS[job["way"]],
-    }
+    reader = Reader(Table(create_client(), job["table"]))
+    asked = METRIC._asdict() | {"start_date": str(FIRST_DAY)}
+    query = {name: [value] for name, value in asked.items()} | VIEWS[job["way"]]
     deadline = time.monotonic() + TIMEOUT_SECONDS
-    reader.view(STREAM, view_question(asked | {"end_date": [str(FIRST_DAY)]}), deadline)
-    question = view_question(asked | {"end_date": [job["last_day"]]})
+    reader.view(STREAM, view_question(query | {"end_date": [str(FIRST_DAY)]}), deadline)
+    question = view_question(query | {"end_date": [Load(*job["load"]).last_day]})
     with profiled(job.get("profile")), measured(job) as figures:
-        found = reader.view(STREAM, question, deadline)
-    cells = [cell for row in found.series for cell in row.data]
-    return figures | {"points": sum(cell.points for cell in cells), "cells": len(cells)}
+        view = reader.view(STREAM, question, deadline)
+    return figures | {"points": sum(cell.points for row in view.series for cell in row.data)}
+
+
+def list_series(job: dict[str, Any]) -> dict[str, Any]:
+    """List the series that pass the filter, page by page, as the function does; without HTTP."""
+    reader = Reader(Table(create_client(), job["table"]))
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    reader.series(STREAM, series_question(*METRIC, {}), deadline)
+    listed = 0
+    cursor: dict[str, list[str]] = {}
+    with profiled(job.get("profile")), measured(job) as figures:
+        while True:
+            page = reader.series(STREAM, series_question(*METRIC, ONE_CUSTOMER | cursor), deadline)
+            listed += len(page.items)
+            if not page.next_cursor:
+                break
+            cursor = {"cursor": [page.next_cursor]}
+    if listed != 1:
+        raise SystemExit(f"{listed} series were listed")
+    return figures | {"points": 0}
 
 
 def main(job_path: str) -> None:
     job = json.loads(Path(job_path).read_text())
-    figures = query_loop(job) if job["way"] == LOOP else read_view(job)
+    figures = {LOOP: query_loop, LISTING: list_series}.get(job["way"], read_view)(job)
     Path(job["figures"]).write_text(json.dumps(figures | {"peak_mb": peak_mb()}))
 
 
@@ -216,42 +195,45 @@ def measure(
     home: Path,
     environment: Mapping[str, str],
     profile: Path | None,
-) -> list[Read]:
+) -> Reads:
     """Read what `plan` says, in each way in turns. Returns the medians by CPU.
 
     The processes find DynamoDB by `environment`; `home` is for their files, and `profile` for profiles, if any.
     Raises `ValueError` when not every point was read.
     """
-    found: dict[tuple[str, int], list[Read]] = defaultdict(list)
-    rounds = [
-        (plan.year, [(way, plan.year.days) for way in (LOOP, BY_DAY, GROUPED)]),
-        (plan.long, [(BY_YEAR, plan.part_of_long), (BY_YEAR, plan.long.days)]),
-    ]
-    for load, runs in rounds:
-        table = new_table()
-        sizes = fill(client, table, load)
+    medians: Reads = {}
+    for load, runs in runs_of(plan).items():
+        job = {"table": new_table(), "loop_table": new_table()}
+        sizes = fill(client, job["table"], items_of(load))
+        sizes |= fill(client, job["loop_table"], loop_items_of(load, runs[0].load.series))
+        repeated: dict[Run, list[Read]] = defaultdict(list)
         for _ in range(plan.repetitions):
-            for way, days in runs:
-                job = {
-                    "way": way,
-                    "table": table,
-                    "last_day": load._replace(days=days).last_day,
-                    "calls": str(home / "calls"),
-                    "figures": str(home / "figures.json"),
-                }
-                if profile and way != LOOP:
-                    job["profile"] = str(profile / f"{way} {days}.pstats".replace(" ", "-"))
-                path = home / "job.json"
-                path.write_text(json.dumps(job))
-                subprocess.run([sys.executable, __file__, str(path)], check=True, env={**os.environ, **environment})
-                figures = json.loads((home / "figures.json").read_text())
-                if figures["points"] != load.series * days * 24:
-                    raise ValueError(f"{way}: {figures['points']:,} points were read")
-                with (home / "calls").open("rb") as lines:
-                    calls, read_units = units_of(lines, sizes)
-                found[way, days].append(Read(way=way, days=days, calls=calls, read_units=read_units, **figures))
-        client.delete_table(TableName=table)
-    return [sorted(same, key=lambda read: read.cpu)[len(same) // 2] for same in found.values()]
+            for run in runs:
+                repeated[run].append(_read(run, job, sizes, home, environment, profile=profile))
+        for run, same in repeated.items():
+            medians[run] = sorted(same, key=lambda read: read.cpu)[len(same) // 2]
+        for table in job.values():
+            client.delete_table(TableName=table)
+    return medians
+
+
+def _read(
+    run: Run, job: dict[str, Any], sizes: Sizes, home: Path, environment: Mapping[str, str], *, profile: Path | None
+) -> Read:
+    calls, figures = home / "calls", home / "figures.json"
+    job = job | {"way": run.way, "load": run.load} | {"calls": str(calls), "figures": str(figures)}
+    if profile and run.way != LOOP:
+        name = f"{run}.pstats"
+        job["profile"] = str(profile / name.replace(" ", "-").replace(",", ""))
+    path = home / "job.json"
+    path.write_text(json.dumps(job))
+    subprocess.run([sys.executable, __file__, str(path)], check=True, env={**os.environ, **environment})
+    result = json.loads(figures.read_text())
+    if result["points"] != run.points:
+        raise ValueError(f"{run}: {result['points']:,} points were read")
+    with calls.open("rb") as lines:
+        count, units = units_of(lines, sizes)
+    return Read(run.way, str(run.load), calls=count, read_units=units, **result)
 
 
 def units_of(lines: Iterable[bytes], sizes: Sizes) -> tuple[int, float]:
@@ -269,64 +251,83 @@ def units_of(lines: Iterable[bytes], sizes: Sizes) -> tuple[int, float]:
         sent = json.loads(body)
         match target.decode().rpartition(".")[2]:
             case "Query":
-                values = {name: value["S"] for name, value in sent["ExpressionAttributeValues"].items()}
-                first, last = values.get(":first") or values.get(":after", ""), values.get(":last", "\U0010ffff")
+                values = [sent["ExpressionAttributeValues"][name]["S"] for name in (":pk", ":first", ":last")]
                 start = sent.get("ExclusiveStartKey", {}).get("sk", {}).get("S", "")
-                queries[values[":pk"], first, last].append(start)
+                queries[values[0], values[1], values[2]].append(start)
             case "BatchGetItem":
-                for one in sent["RequestItems"].values():
-                    units += sum(_units(sizes.get(key["pk"]["S"], {}).get(key["sk"]["S"], 0)) for key in one["Keys"])
+                for table in sent["RequestItems"].values():
+                    read = (sizes.get(key["pk"]["S"], {}).get(key["sk"]["S"]) for key in table["Keys"])
+                    units += sum(read_units(size, consistent=table.get("ConsistentRead", False)) for size in read)
             case operation:
                 raise ValueError(operation)
     for (pk, first, last), starts in queries.items():
-        inside = {sk: size for sk, size in sizes.get(pk, {}).items() if first <= sk <= last}
+        inside = sorted((sk, size) for sk, size in sizes.get(pk, {}).items() if first <= sk <= last)
         starts.sort()
         for start, end in zip(starts, [*starts[1:], last], strict=True):
-            units += _units(sum(size for sk, size in inside.items() if start < sk <= end))
+            read_now = sum(size for sk, size in inside if start < sk <= end)
+            units += read_units(read_now, consistent=False)
     return calls, units
 
 
-def _units(size: int) -> float:
-    return max(1, -(-size // MULTIPLES_OF_A_READ)) * 0.5
+# --- the report -------------------------------------------------------------------------------------------------------
 
 
-def figures_of(reads: list[Read]) -> list[tuple[str, float, float]]:
+def figures_of(reads: Reads, plan: Plan) -> list[tuple[str, float, float]]:
     """Return what is wanted of reading: a figure each, and what it may be at most."""
-    loop, by_day, grouped, part, long = reads
+    year, many, single = plan.year, plan.many, plan.single
+    part = year._replace(days=plan.part_of_year)
+    figures = []
+    for run, most in ((Run(GROUPED, many), 0.06), (Run(BY_DAY, year), 0.15)):
+        read, loop = reads[run], reads[runs_of(plan)[run.load][0]]
+        scale = read.points / loop.points
+        figures += [
+            (f"{run}: CPU, against a loop of query calls", read.cpu / (loop.cpu * scale), most),
+            (f"{run}: read units, against the loop's", read.read_units / (loop.read_units * scale), 1.0),
+            (f"{run}: seconds", read.wall, 10.0),
+        ]
+    listing = reads[Run(LISTING, many)]
     return [
-        *(
-            (f"{read.way}, {read.points:,} points: {what}", figure, most)
-            for read in (by_day, grouped)
-            for what, figure, most in (
-                ("CPU, against a bare loop of query calls", read.cpu / loop.cpu, 1.5),
-                ("read units, against the loop's", read.read_units / loop.read_units, 1.0),
-                ("seconds", read.wall, 10.0),
-            )
-        ),
-        (f"{BY_YEAR}: memory for {long.days:,} days, against {part.days:,}", long.peak_mb / part.peak_mb, 1.2),
-    ]
-
-
-def rows_of(reads: list[Read]) -> list[tuple[str, ...]]:
-    """Return the reads as rows of a table: way, days, points, CPU, ratio to the loop's, wall, units, calls, memory."""
-    loop = reads[0].cpu_us
-    return [
+        *figures,
+        (f"{ONE_SERIES}, {many}: CPU, against the listing", reads[Run(ONE_SERIES, many)].cpu / listing.cpu, 1.2),
+        (f"{Run(BY_DAY, single)}: calls", reads[Run(BY_DAY, single)].calls, 3),
         (
-            read.way,
-            f"{read.days:,}",
-            f"{read.points:,}",
-            f"{read.cpu_us:.2f}",
-            f"{read.cpu_us / loop:.2f}",
-            f"{read.wall:.1f}",
-            f"{read.read_units:,.1f}",
-            f"{read.calls:,}",
-            f"{read.peak_mb:.0f}",
-        )
-        for read in reads
+            f"{BY_YEAR}: memory for {year.days:,} days, against {part.days:,}",
+            reads[Run(BY_YEAR, year)].peak_mb / reads[Run(BY_YEAR, part)].peak_mb,
+            1.2,
+        ),
+        (
+            "views: peak memory of the process, MB",
+            max(read.peak_mb for read in reads.values() if read.way in VIEWS),
+            150,
+        ),
     ]
 
 
-HEAD = ("way of reading", "days", "points", "CPU µs/pt", "ratio", "wall s", "RU", "calls", "peak MB")
+HEAD = ("way of reading", "load", "points", "CPU ms", "CPU µs/pt", "ratio", "wall s", "RU", "calls", "peak MB")
+
+
+def rows_of(reads: Reads, plan: Plan) -> list[tuple[str, ...]]:
+    """Return the reads as rows of a table, in the order of `HEAD`."""
+    rows: list[tuple[str, ...]] = []
+    for loop, *others in runs_of(plan).values():
+        loop_cpu = reads[loop].cpu_us
+        for run in (loop, *others):
+            read = reads[run]
+            rows.append(
+                (
+                    run.way,
+                    str(run.load),
+                    f"{read.points:,}",
+                    f"{read.cpu * 1e3:,.0f}",
+                    f"{read.cpu_us:.2f}" if read.points else "",
+                    f"{read.cpu_us / loop_cpu:.3f}" if read.points else "",
+                    f"{read.wall:.2f}",
+                    f"{read.read_units:,.1f}",
+                    f"{read.calls:,}",
+                    f"{read.peak_mb:.0f}",
+                )
+            )
+    return rows
 
 
 if __name__ == "__main__":

@@ -41,6 +41,8 @@ def size_of(value: Mapping[str, Any]) -> int:
             return 1 + (len(digits) + 1) // 2
         case "M":
             return 3 + sum(1 + len(name.encode()) + size_of(one) for name, one in content.items())
+        case "L":
+            return 3 + sum(1 + size_of(one) for one in content)
     raise ValueError(kind)
 
 
