@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from benchmarks.reads import Load, items_of, units_of
+from benchmarks.loads import Load, items_of
+from benchmarks.reads import units_of
 
 
 def on_the_wire(operation: str, **sent: Any) -> bytes:
@@ -33,7 +34,7 @@ SIZES = {"a": {"2022-10-01": 3_000, "2022-10-02": 3_000, "2022-10-03": 100}, "b"
         ([query(pk="c")], 0.5),
         # each page is rounded by itself: 6 kB and 100 bytes
         ([query("2022-10-02", pk="a"), query(pk="a")], 1.5),
-        ([query(pk="b", after="2022-09-30")], 1.5),
+        ([query(pk="b", first="2022-09-30", last="2022-10-01")], 1.5),
         # so is each item of a batch
         (
             [
@@ -60,9 +61,10 @@ def test_another_call_is_not_overlooked() -> None:
 
 
 def test_a_load_has_its_days_and_its_catalogue() -> None:
-    """An item per series, and one for each day of it, with 24 values."""
-    items = list(items_of(Load(3, 4)))
+    """The metric's entry, an item per series, and one for each day of it, with as many values as it has hours."""
+    entry, *items = items_of(Load(3, 4, 24))
     days = [item for item in items if "rev" in item]
+    assert entry["last_day"] == {"S": "2022-01-04"}
     assert len(items) == 3 + len(days) == 3 + 12
     assert all(sum(name.startswith("v") for name in item) == 24 for item in days)
     assert sum("dimensions" in item for item in items) == 3
