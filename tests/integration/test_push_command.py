@@ -107,7 +107,7 @@ def test_push_twice(push: Push) -> None:
     file = push.file(ORDERS)
     first, second = push(file), push(file)
     assert first.exit_code == second.exit_code == ExitCode.OK
-    assert first.stdout.splitlines()[0] == "orders.csv: 24 rows, 24 points"
+    assert first.stdout.splitlines()[0] == "orders.csv: 24 rows, 24 points, 1 series; dimensions region"
     assert "24  created" in first.stdout
     assert "24  unchanged" in second.stdout
     assert first.stderr == ""

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from unitstream.payload import parse
 from unitstream_cli.push import spool as spool_module
-from unitstream_cli.push.mapping import Point, Series
+from unitstream_cli.push.series import Point, Series
 from unitstream_cli.push.spool import Combine, Place, Spool
 
 if TYPE_CHECKING:
@@ -38,11 +38,13 @@ MODEL: dict[Combine, Callable[[list[float]], float]] = {
     Combine.MAXIMUM: max,
     Combine.MINIMUM: min,
     Combine.LAST: lambda values: values[-1],
+    Combine.COUNT: sum,
+    Combine.COUNT_DISTINCT: lambda values: len(set(values)),
 }
 
 
-def filled(rows: Iterable[Point]) -> Spool:
-    spool = Spool()
+def filled(rows: Iterable[Point], combine: Combine | None = None) -> Spool:
+    spool = Spool(combine)
     for line, point in enumerate(rows, 2):
         spool.add(Place(0, line, line - 1), [point])
     spool.sort()
@@ -78,12 +80,12 @@ def as_points(found: Iterable[dict[str, Any]]) -> list[tuple[Series, int, float]
 @given(rows=st.lists(points, min_size=1), combine=st.sampled_from(Combine))
 def test_combine(rows: list[Point], combine: Combine) -> None:
     """Rows for the same hour become one point as a model says, and it does not matter how the rest is ordered."""
-    model: dict[tuple[Series, int], list[float]] = defaultdict(list)
+    model: dict[tuple[Series, int], list[Any]] = defaultdict(list)
     for series, hour, value in rows:
         model[series, hour].append(value)
-    with closing(filled(rows)) as spool:
-        found = as_points(sent(spool.batches(combine)))
-        repeated = {(one.series, one.rows, one.combined) for one in spool.repeated(combine)}
+    with closing(filled(rows, combine)) as spool:
+        found = as_points(sent(spool.batches()))
+        repeated = {(one.series, one.rows, one.combined) for one in spool.repeated()}
     assert len(found) == len(model)
     assert {(series, hour): value for series, hour, value in found} == {
         key: MODEL[combine](values) for key, values in model.items()
@@ -96,8 +98,8 @@ def test_combine(rows: list[Point], combine: Combine) -> None:
 def test_sums_are_exact() -> None:
     """The sum of many rows is the exact one, rounded once: it does not depend on their order."""
     rows = [Point(Series("a", ()), 0, value) for value in [1e16, 1.0, -1e16] + [0.1] * 10]
-    with closing(filled(rows)) as spool:
-        ((_, _, value),) = as_points(sent(spool.batches(Combine.SUM)))
+    with closing(filled(rows, Combine.SUM)) as spool:
+        ((_, _, value),) = as_points(sent(spool.batches()))
     assert value == 2.0
 
 
@@ -116,14 +118,14 @@ def test_batches(
     for name, limit in zip(("MAX_POINTS", "MAX_DAYS", "MAX_QUOTED_BYTES"), limits, strict=True):
         monkeypatch.setattr(spool_module, name, limit)
     with closing(filled(rows)) as spool:
-        batches = list(spool.batches(None))
+        batches = list(spool.batches())
         for batch in batches:
             index = data.draw(st.integers(0, batch.points - 1))
             (place,) = spool.places(batch, index)
             series, hour, _ = as_points(sent([batch]))[index]
             assert rows[place.line - 2][:2] == (series, hour)
     with closing(filled(rows)) as spool:
-        assert list(spool.batches(None)) == batches
+        assert list(spool.batches()) == batches
     assert sorted(as_points(sent(batches))) == sorted(tuple(row) for row in rows)
     seen: set[tuple[Series, int]] = set()
     for batch in batches:
@@ -140,7 +142,7 @@ def test_largest_day() -> None:
     wide = "😀"
     dimensions = tuple((f"{key}" + wide * 254, wide * 1_024) for key in range(10))
     with closing(filled(Point(Series(wide * 255, dimensions), hour, 1.5) for hour in range(24))) as spool:
-        (batch,) = spool.batches(None)
+        (batch,) = spool.batches()
     assert len(json.dumps(batch.data)) < 5_000_000
     assert len(sent([batch])) == 24
 
@@ -148,7 +150,7 @@ def test_largest_day() -> None:
 def test_mangled_text() -> None:
     """The character that stands for text that was mangled is sent as an escape, which is what the service asks for."""
     with closing(filled([Point(Series("\ufffd", ()), 0, 1.0)])) as spool:
-        (batch,) = spool.batches(None)
+        (batch,) = spool.batches()
     assert "\\ufffd" in batch.data
 
 
@@ -158,19 +160,19 @@ def test_repeated(rows: int, listed: int) -> None:
     same = [Point(Series("orders", (("region", "eu"),)), 24, float(row)) for row in range(rows)]
     others = [Point(Series("orders", (("region", "us"),)), 24, 0.0), Point(same[0].series, 25, 0.0)]
     with closing(filled([*others, *same])) as spool:
-        (one,) = spool.repeated(None)
+        (one,) = spool.repeated()
     assert (one.series, one.timestamp, one.rows) == (same[0].series, "1970-01-02 00:00:00", listed)
     assert one.places == (Place(0, 4, 3), Place(0, 5, 4))
 
 
 def test_rows_on_one_line() -> None:
     """The last of several rows is the last also where all stand on one line."""
-    with closing(Spool()) as spool:
+    with closing(Spool(Combine.LAST)) as spool:
         for row, value in enumerate([1.0, 9.0, 5.0], 1):
             spool.add(Place(0, 1, row), [Point(Series("a", ()), 0, value)])
         spool.sort()
-        ((_, _, last),) = as_points(sent(spool.batches(Combine.LAST)))
-        (one,) = spool.repeated(Combine.LAST)
+        ((_, _, last),) = as_points(sent(spool.batches()))
+        (one,) = spool.repeated()
     assert last == one.combined == 5.0
     assert one.places == (Place(0, 1, 1), Place(0, 1, 2))
 
@@ -178,6 +180,6 @@ def test_rows_on_one_line() -> None:
 def test_many_values_for_an_hour() -> None:
     """Events of one hour are combined as they come, however many they are."""
     events: Sequence[float] = [float(n % 7) for n in range(50_000)]
-    with closing(filled(Point(Series("a", ()), 0, value) for value in events)) as spool:
-        ((_, _, average),) = as_points(sent(spool.batches(Combine.AVERAGE)))
+    with closing(filled((Point(Series("a", ()), 0, value) for value in events), Combine.AVERAGE)) as spool:
+        ((_, _, average),) = as_points(sent(spool.batches()))
     assert average == statistics.fmean(events)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,11 @@ from pydantic_core import PydanticCustomError
 from unitstream.values import parse_value
 from unitstream_cli.console import printable, say
 from unitstream_cli.errors import BadInput
-from unitstream_cli.push.mapping import Columns, Series
-from unitstream_cli.push.rows import Dialect, Fault, Row, Source, read_as_one, size_of
+from unitstream_cli.push.mapping import Columns, contradiction
+from unitstream_cli.push.names import columns_of, has_column, not_there
+from unitstream_cli.push.rows import Dialect, Fault, Header, Member, Row, read_as_one
+from unitstream_cli.push.series import Series
+from unitstream_cli.push.sources import Source, size_of
 from unitstream_cli.push.spool import Combine, Place, Spool
 
 if TYPE_CHECKING:
@@ -28,11 +31,12 @@ _SHOWN_FAULTS = 20
 _ROWS_A_LOOK = 2_000
 # A row that is wrong and takes more is most likely many rows, between two quotation marks too much.
 _MOST_LINES_LEFT_OUT = 100
+_KNOWN_COLUMNS = 1_000
 
 
 @dataclass
 class Faults:
-    """What is wrong: the first is shown, all is written to a file if there is one.
+    """What is wrong: the first is shown in the end, all is written to a file if there is one.
 
     `rows` are wrong by themselves; `repeated` points are named by several rows, and these do not add up to one.
     """
@@ -41,6 +45,7 @@ class Faults:
     rows: int = 0
     repeated: int = 0
     count: int = 0
+    _shown: list[str] = field(default_factory=list)
 
     @classmethod
     @contextlib.contextmanager
@@ -73,7 +78,31 @@ class Faults:
         if self.file:
             csv.writer(self.file).writerow((file, line, column, reason))
         if self.count <= _SHOWN_FAULTS:
-            say(printable(f"{file}:{line}: {column + ': ' if column else ''}{reason}"))
+            self._shown.append(printable(f"{file}:{line}: {column + ': ' if column else ''}{reason}"))
+
+    def show(self) -> None:
+        """Show the first."""
+        for shown in self._shown:
+            say(shown)
+
+
+@dataclass
+class _Named:
+    """The columns that options name, and of which no row of JSON has been found that has them; `known` are others."""
+
+    missing: dict[str, None] = field(default_factory=dict)
+    known: dict[str, None] = field(default_factory=dict)
+    file: str = ""
+
+    def look(self, file: str, columns: Columns, row: Row) -> None:
+        """Look for them in `row`."""
+        if not self.file:
+            self.file = file
+            self.missing = dict.fromkeys(columns.named)
+        if self.missing:
+            self.missing = {name: None for name in self.missing if not has_column(row, name)}
+            if len(self.known) < _KNOWN_COLUMNS:
+                self.known |= dict.fromkeys([*columns_of(row.fields), *row.dimensions])
 
 
 @dataclass
@@ -83,16 +112,18 @@ class Reading:
     paths: list[Path]
     columns: Columns
     dialect: Dialect
-    agg_func: str
     spool: Spool
     _content: Any
     rows: int = 0
     points: int = 0
     sources: list[Source] = field(default_factory=list)
+    # Whether several rows may become one point.
+    combines: bool = False
     # The files that have several rows on a line.
     _crowded: set[int] = field(default_factory=set)
     # Whether it was said that names have line ends.
     _told: bool = False
+    _named: _Named = field(default_factory=_Named)
 
     def __post_init__(self) -> None:
         self.sources = [Source(path, self._content) for path in self.paths]
@@ -113,10 +144,11 @@ class Reading:
 
         Raises `BadInput` when something is wrong that is not to be skipped.
         """
+        self.combines = combine is not None
         task = progress.add_task("Checking", total=size_of(self.paths), unit="bytes", notice="", speed="")
         for number, source in enumerate(self.sources):
             before = self.rows
-            self._read(number, source, faults, lambda: self._look(progress, task))
+            self._read(number, source, faults, lambda: self._count(progress, task))
             if self.rows == before:
                 # A job whose export comes out empty has most likely failed.
                 message = f"{source.name} has no rows"
@@ -124,8 +156,11 @@ class Reading:
                     raise BadInput(f"{message}; nothing was sent.")
                 say(f"{message}.")
         self._look(progress, task)
+        if self._named.missing:
+            raise not_there(self._named.file, list(self._named.missing), self._named.known)
         self.points = self.spool.sort()
-        self._look_for_repeated(faults, combine)
+        self._look_for_repeated(faults)
+        faults.show()
         if faults.repeated or (faults.rows and not skip_invalid):
             raise self._invalid(faults, combine, skip_invalid=skip_invalid)
         if faults.rows:
@@ -134,27 +169,41 @@ class Reading:
             raise BadInput("no point is left; nothing was sent.")
         progress.remove_task(task)
 
-    def _read(self, number: int, source: Source, faults: Faults, look: Callable[[], None]) -> None:
-        def check_agg_func(named: object) -> None:
-            if named != self.agg_func:
-                raise BadInput(f"{source.name} says metric_agg_func {named!r}, and --agg-func says {self.agg_func}.")
+    def _read(self, number: int, source: Source, faults: Faults, count: Callable[[], None]) -> None:
+        columns, metric = self.columns, None
+        rows = line = 0
+        for part in source.parts(self.dialect):
+            match part:
+                case Member("metric_name", str(name)):
+                    metric = name
+                case Member(name, said):
+                    self._check_member(source.name, name, said)
+                case Header(_, read_back=True):
+                    columns = self.columns.of_read_back(source.name, metric)
+                case Header(names):
+                    columns = replace(self.columns, header=True)
+                    columns.check_header(source.name, names)
+                case Row() | Fault():
+                    rows += 1
+                    if part.line == line:
+                        self._crowded.add(number)
+                    line = part.line
+                    if wrong := self._add(Place(number, line, rows), part, columns):
+                        faults.add_row(source.name, wrong)
+                    count()
 
-        rows = source.rows(self.dialect, lambda header: self.columns.check_header(source.name, header), check_agg_func)
-        before = self.rows
-        line = 0
-        for row in rows:
-            self.rows += 1
-            if self.rows % _ROWS_A_LOOK == 0:
-                look()
-            if row.line == line:
-                self._crowded.add(number)
-            line = row.line
-            wrong = self._add(Place(number, line, self.rows - before), row)
-            if wrong:
-                faults.add_row(source.name, wrong)
+    def _check_member(self, file: str, name: str, said: object) -> None:
+        meant = self.columns.envelope.get(name)
+        if meant is not None and said != meant:
+            raise BadInput(f"{file}: {name} {contradiction(name, said, meant)}.", "Nothing was sent.")
 
-    def _add(self, place: Place, row: Row | Fault) -> list[Fault]:
-        points, wrong = self.columns.points(row) if isinstance(row, Row) else ([], [row])
+    def _add(self, place: Place, row: Row | Fault, columns: Columns) -> list[Fault]:
+        file = self.sources[place.file].name
+        if isinstance(row, Row) and self.dialect.nulls and not columns.read_back:
+            row = _without_nulls(row, self.dialect.nulls)
+        points, wrong = columns.points(file, row) if isinstance(row, Row) else ([], [row])
+        if isinstance(row, Row) and not columns.header:
+            self._named.look(file, columns, row)
         if not wrong:
             self.spool.add(place, points)
         more = f"row {place.row:,}" if place.file in self._crowded else ""
@@ -168,13 +217,18 @@ class Reading:
                 say(f"{self.where(place)}: {more}, and a name or a dimension has line ends. Is that meant so?")
         return [fault._replace(reason=f"{fault.reason} ({more})") for fault in wrong] if more else wrong
 
+    def _count(self, progress: Progress, task: TaskID) -> None:
+        self.rows += 1
+        if self.rows % _ROWS_A_LOOK == 0:
+            self._look(progress, task)
+
     def _look(self, progress: Progress, task: TaskID) -> None:
         read = sum(source.bytes_read for source in self.sources)
         progress.update(task, completed=read, speed=f"{self.rows:,} rows")
 
-    def _look_for_repeated(self, faults: Faults, combine: Combine | None) -> None:
+    def _look_for_repeated(self, faults: Faults) -> None:
         """Report every hour of a record that several rows are for, or whose combined value cannot be saved."""
-        for series, timestamp, (first, second), rows, combined in self.spool.repeated(combine):
+        for series, timestamp, (first, second), rows, combined in self.spool.repeated():
             what = ", ".join(_names(series))
             reason = f"is for the same record and hour as {self.where(first)}: {what} at {timestamp}"
             if second.file in self._crowded:
@@ -199,7 +253,9 @@ class Reading:
             points = counted(faults.repeated, "point")
             if combine is None:
                 wrong.append(f"{points} {'is' if faults.repeated == 1 else 'are'} named by more than one row")
-                hints.append("--combine sum|average|maximum|minimum|last says what to make of rows for the same hour.")
+                hints.append(
+                    "--combine sum|average|maximum|minimum|last|count says what to make of rows for the same hour."
+                )
             else:
                 wrong.append(f"what --combine makes of the rows for {points} cannot be saved")
         more = faults.count - _SHOWN_FAULTS
@@ -211,6 +267,13 @@ class Reading:
             f"{', and '.join(wrong)}{listed}. Nothing was sent.",
             "\n".join(hints) or None,
         )
+
+
+def _without_nulls(row: Row, nulls: tuple[str, ...]) -> Row:
+    dimensions = {key: value for key, value in row.dimensions.items() if value not in nulls}
+    return row._replace(
+        fields={name: None if value in nulls else value for name, value in row.fields.items()}, dimensions=dimensions
+    )
 
 
 def _names(series: Series) -> list[str]:

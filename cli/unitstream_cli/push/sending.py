@@ -6,17 +6,20 @@ import contextlib
 import hashlib
 import json
 import os
+import signal
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 import typer
 
 from unitstream.days import Counts
 from unitstream_cli.api import Exchange
-from unitstream_cli.errors import CommandFailed, Interrupted
+from unitstream_cli.console import err, say
+from unitstream_cli.errors import CommandFailed, ExitCode, Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,11 +92,47 @@ class Journal:
                 self._path.unlink(missing_ok=True)
 
 
+class Signals:
+    """Ctrl-C and SIGTERM: until something is sent they end the command, then they only ask it to stop."""
+
+    def __init__(self) -> None:
+        self._stop: Event | None = None
+        self._asked = False
+
+    def sending(self) -> Event:
+        """Return what is set when the command is to stop, from now on."""
+        self._stop = Event()
+        return self._stop
+
+    def handle(self, *_: object) -> None:
+        if self._stop is None:
+            raise Interrupted("interrupted; nothing was sent.")
+        if self._asked:
+            err.show_cursor()
+            os._exit(ExitCode.INTERRUPTED)  # whatever is under way
+        self._asked = True
+        self._stop.set()
+        say("Stopping: waiting for the requests that are under way. Once more, and it ends at once.")
+
+    @classmethod
+    @contextlib.contextmanager
+    def handled(cls) -> Iterator[Signals]:
+        """Handle them."""
+        signals = cls()
+        before = {number: signal.signal(number, signals.handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield signals
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
 @dataclass
 class Outcome:
     """What became of a push so far. `in_doubt` are points of requests that failed and may be saved in part.
 
-    `notices` are the service's, each once.
+    `notices` are the service's, each once. `replacing` is a batch of which so many points replaced other values, all of
+    them if there is such a one.
     """
 
     sent: int = 0
@@ -106,6 +145,7 @@ class Outcome:
     notices: dict[str, None] = field(default_factory=dict)
     failure: CommandFailed | None = None
     refused: Batch | None = None
+    replacing: tuple[Batch, int] | None = None
 
 
 class Sender:
@@ -197,3 +237,5 @@ def _settle(outcome: Outcome, future: Future[Counts], batch: Batch, exchange: Ex
     outcome.batches += 1
     outcome.sent += batch.points
     outcome.counts += counts
+    if counts.updated and (not outcome.replacing or counts.updated == batch.points):
+        outcome.replacing = batch, counts.updated

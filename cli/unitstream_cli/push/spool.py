@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import math
 import sqlite3
+from collections import deque
 from datetime import date
 from enum import StrEnum
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from unitstream.identity import record_id
 from unitstream_cli.errors import CommandFailed
-from unitstream_cli.push.mapping import Series
+from unitstream_cli.push.series import Series
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from unitstream_cli.push.mapping import Point
+    from unitstream_cli.push.series import Point
 
 # A request stays cheap: well below the gateway's 10 MB and Lambda's 6 MB, and within what a new table writes in a
 # second or two, also when several are under way: 4,000 units, of which a day takes one, and one more if its series is
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 MAX_QUOTED_BYTES = 2_000_000
 MAX_POINTS = 10_000
 MAX_DAYS = 2_500
+MAX_KNOWN = 1_000
 
 _HOURS_A_DAY = 24
 _EPOCH_DAY = 719_163  # date(1970, 1, 1).toordinal()
@@ -50,34 +53,34 @@ class Combine(StrEnum):
     MAXIMUM = "maximum"
     MINIMUM = "minimum"
     LAST = "last"
+    # Of rows, each of which is 1.
+    COUNT = "count"
+    COUNT_DISTINCT = "count-distinct"
 
-    def of(self, values: Iterable[float]) -> float:
+    @property
+    def order(self) -> str:
+        """The order in which `of` wants the values."""
+        return "value" if self is Combine.COUNT_DISTINCT else "place, row"
+
+    def of(self, values: Iterable[Any]) -> float:
         """Return the one value that stands for `values`, of which there is at least one, in the order of the rows.
 
-        Sums are exact before they are rounded, so they do not depend on that order.
+        Sums are exact before they are rounded, so they do not depend on that order. Values to count are sorted.
         """
         match self:
-            case Combine.SUM:
+            case Combine.SUM | Combine.COUNT:
                 return math.fsum(values)
             case Combine.AVERAGE:
-                count = 0
-
-                def counted() -> Iterator[float]:
-                    nonlocal count
-                    for value in values:
-                        count += 1
-                        yield value
-
-                return math.fsum(counted()) / count
+                counted = itertools.count()
+                return math.fsum(value for value, _ in zip(values, counted, strict=False)) / next(counted)
             case Combine.MAXIMUM:
-                return max(values)
+                return float(max(values))
             case Combine.MINIMUM:
-                return min(values)
+                return float(min(values))
             case Combine.LAST:
-                last = math.nan
-                for value in values:
-                    last = value
-                return last
+                return float(deque(values, maxlen=1).pop())
+            case Combine.COUNT_DISTINCT:
+                return float(sum(1 for _ in groupby(values)))
 
 
 class Place(NamedTuple):
@@ -107,16 +110,25 @@ class Batch(NamedTuple):
 
 
 class Spool:
-    """Takes points in any order, and hands them out in batches. To be used by one thread."""
+    """Takes points in any order, and hands them out in batches. To be used by one thread.
 
-    def __init__(self) -> None:
+    Rows for the same record and hour are combined as `combine` says. There are so many `series`;
+    `metrics` and `keys` are the names of metrics and the keys of dimensions, the first `MAX_KNOWN` of them.
+    """
+
+    def __init__(self, combine: Combine | None = None) -> None:
+        self._combine = combine
+        self._order = combine.order if combine else "place, row"
+        self.series = 0
+        self.metrics: dict[str, None] = {}
+        self.keys: dict[str, None] = {}
         self._db = sqlite3.connect("", isolation_level=None)
         for setting in ("journal_mode = OFF", "synchronous = OFF", "temp_store = FILE", "cache_size = -16000"):
             self._db.execute(f"PRAGMA {setting}")
         self._db.execute("BEGIN")
         self._db.execute("CREATE TABLE series (id INTEGER PRIMARY KEY, record BLOB UNIQUE, written TEXT)")
-        self._db.execute("CREATE TABLE points (series INTEGER, hour INTEGER, place INTEGER, row INTEGER, value REAL)")
-        self._waiting: list[tuple[int, int, int, int, float]] = []
+        self._db.execute("CREATE TABLE points (series INTEGER, hour INTEGER, place INTEGER, row INTEGER, value)")
+        self._waiting: list[tuple[int, int, int, int, float | str]] = []
         self._id_of = lru_cache(65_536)(self._find_series)
 
     def close(self) -> None:
@@ -133,12 +145,13 @@ class Spool:
     def sort(self) -> int:
         """Sort the points, after the last was added. Returns how many there are, those of the same hour being one."""
         self._write()
+        columns = "value, place, row" if self._order == "value" else "place, row, value"
         with _disk_full():
-            self._db.execute("CREATE INDEX sorted ON points (series, hour, place, row, value)")
+            self._db.execute(f"CREATE INDEX sorted ON points (series, hour, {columns})")
         (count,) = self._db.execute("SELECT COUNT(*) FROM (SELECT 1 FROM points GROUP BY series, hour)").fetchone()
         return int(count)
 
-    def repeated(self, combine: Combine | None) -> Iterator[Repeated]:
+    def repeated(self) -> Iterator[Repeated]:
         """Yield every record and hour that more than one row names."""
         groups = self._db.execute(
             "SELECT series, hour, COUNT(*) FROM points GROUP BY series, hour HAVING COUNT(*) > 1 ORDER BY series, hour"
@@ -149,18 +162,19 @@ class Spool:
                 "SELECT place, row FROM points WHERE series = ? AND hour = ? ORDER BY place, row LIMIT 2", key
             )
             first, second = (_place(*at) for at in places)
-            values = self._db.execute("SELECT value FROM points WHERE series = ? AND hour = ? ORDER BY place, row", key)
-            combined = combine.of(value for (value,) in values) if combine else None
+            query = f"SELECT value FROM points WHERE series = ? AND hour = ? ORDER BY {self._order}"  # noqa: S608  # ours
+            values = self._db.execute(query, key)
+            combined = self._combine.of(value for (value,) in values) if self._combine else None
             yield Repeated(self._series(series), _timestamp(hour), (first, second), count, combined)
 
-    def batches(self, combine: Combine | None) -> Iterator[Batch]:
+    def batches(self) -> Iterator[Batch]:
         """Yield all points, sorted by series and hour, in batches: the same for the same points.
 
         A day of a record is never divided: it is one item of the table, and concurrent requests would race for it.
         """
         parts: list[str] = []
         points = days = size = 0
-        for text, count in self._days(combine):
+        for text, count in self._days():
             quoted = len(text) + text.count('"') + text.count("\\") + 1
             if parts and (points + count > MAX_POINTS or days == MAX_DAYS or size + quoted > MAX_QUOTED_BYTES):
                 yield _batch(parts, points)
@@ -170,9 +184,11 @@ class Spool:
         if parts:
             yield _batch(parts, points)
 
-    def _days(self, combine: Combine | None) -> Iterator[tuple[str, int]]:
+    def _days(self) -> Iterator[tuple[str, int]]:
         """Yield each day of a record: its points as JSON, and how many they are."""
-        rows = self._db.execute("SELECT series, hour, value FROM points ORDER BY series, hour, place, row")
+        combine = self._combine
+        query = f"SELECT series, hour, value FROM points ORDER BY series, hour, {self._order}"  # noqa: S608  # ours
+        rows = self._db.execute(query)
         for series, of_series in groupby(rows, itemgetter(0)):
             written = self._written(series)
             for day, of_day in groupby(of_series, lambda row: row[1] // _HOURS_A_DAY):
@@ -215,6 +231,11 @@ class Spool:
             values = (record, _encode(members)[1:])
             with _disk_full():
                 found = self._db.execute("INSERT INTO series VALUES (NULL, ?, ?) RETURNING id", values).fetchone()
+            self.series += 1
+            if len(self.metrics) < MAX_KNOWN:
+                self.metrics[series.metric_name] = None
+            if len(self.keys) < MAX_KNOWN:
+                self.keys |= dict.fromkeys(key for key, _ in series.dimensions)
         return int(found[0])
 
     def _written(self, series: int) -> str:
