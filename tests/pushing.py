@@ -20,17 +20,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from delivery import Sandbox
 from support import REPOSITORY, proxy_event
+from typer.testing import CliRunner
 
 from unitstream.compression import unpacked
 from unitstream.identity import Metric, record_id
 from unitstream.payload import MAX_BODY_BYTES, parse
 from unitstream.table import VALUE, Key, day_key
+from unitstream_cli import api as api_module
+from unitstream_cli.errors import ExitCode
+from unitstream_cli.main import app
+from unitstream_cli.push import spool as spool_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    import pytest
     from support import Tables
+    from typer.testing import Result
 
     # (record ID, day, hour) -> value
     Points = dict[tuple[str, str, int], float]
@@ -231,6 +238,37 @@ def running(service: S) -> Iterator[S]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class Push:
+    """Runs the command in this process."""
+
+    def __init__(self, service: Service, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.service = service
+        self.folder = folder
+        self.monkeypatch = monkeypatch
+        self.variables = environment(service.url, folder / "state")
+        monkeypatch.setattr(api_module, "_FIRST_PAUSE", 0.001)
+        monkeypatch.chdir(folder)
+
+    def file(self, content: str, name: str = "orders.csv") -> str:
+        (self.folder / name).write_text(content)
+        return name
+
+    def __call__(self, *arguments: str) -> Result:
+        return CliRunner().invoke(app, ["push", "--agg-func", "Sum", *arguments], env=self.variables)
+
+    def document(self, *arguments: str) -> dict[str, Any]:
+        result = self(*arguments, "--json")
+        document: dict[str, Any] = json.loads(result.stdout)
+        assert document["complete"] == (result.exit_code == ExitCode.OK), result.stderr
+        counted = sum(document[name] for name in ("created", "updated", "unchanged", "superseded"))
+        assert counted == document["sent"]
+        assert document["points"] == sum(document[name] for name in ("sent", "skipped", "in_doubt", "not_sent"))
+        return document
+
+    def small_batches(self, days: int = 1) -> None:
+        self.monkeypatch.setattr(spool_module, "MAX_DAYS", days)
 
 
 class Load(NamedTuple):

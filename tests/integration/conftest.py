@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import support
 from delivery import FaultProxy, Sandbox
+from pushing import Push, Service, running
 from stack import DEMO_STREAM_ID, DEMO_TOKEN
 from support import Tables
 
@@ -16,6 +17,7 @@ from views import app as views_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session")
@@ -101,3 +103,14 @@ def sandboxes(shared_tables: Tables, running_proxy: FaultProxy) -> Iterator[Call
     yield start
     for sandbox in started:
         sandbox.stop()
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with running(Service()) as started:
+        yield started
+
+
+@pytest.fixture
+def push(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Push:
+    return Push(service, tmp_path, monkeypatch)

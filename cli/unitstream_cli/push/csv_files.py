@@ -36,14 +36,15 @@ def csv_parts(file: str, lines: Lines, dialect: Dialect) -> Iterator[Part]:
     reader = csv.reader(chain([first], lines), delimiter=delimiter, skipinitialspace=delimiter != "\t", strict=True)
     try:
         header = [name.strip() for name in next(reader)]
+        # Blanks of its own are data, also at the beginning of a cell.
+        own = next(csv.reader(lines.taken, delimiter=delimiter, strict=True))
     except csv.Error as exc:
         raise BadInput(f"{file}:{lines.first}: the header is not valid CSV: {exc}.") from exc
-    if set(READ_BACK) <= set(header):
+    if set(READ_BACK) <= set(own):
         yield Header([*READ_BACK], read_back=True)
-        # Its blanks are data, also at the beginning of a cell.
-        rows = _rows(file, lines, csv.reader(lines, delimiter=delimiter, strict=True), len(header))
-        keys = [None if name in READ_BACK else _key(name) for name in header]
-        yield from (part if isinstance(part, Fault) else _read_back_row(part, header, keys) for part in rows)
+        rows = _rows(file, lines, csv.reader(lines, delimiter=delimiter, strict=True), len(own))
+        keys = [None if name in READ_BACK else _key(name) for name in own]
+        yield from (part if isinstance(part, Fault) else _read_back_row(part, own, keys) for part in rows)
         return
     yield Header(header)
     for part in _rows(file, lines, reader, len(header)):

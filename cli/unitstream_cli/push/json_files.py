@@ -24,6 +24,7 @@ _DIMENSIONS_OF = {"data": "custom_dimensions", "points": "dimensions"}
 def ndjson_parts(lines: Lines) -> Iterator[Part]:
     """Yield a row for each line, in order."""
     for written in lines:
+        lines.begin()
         if not written.strip():
             continue
         try:

@@ -89,7 +89,7 @@ class Columns:
     @cached_property
     def _taken(self) -> set[str]:
         """The columns that have a meaning, or none at all."""
-        names = {*self.named, *self.ignored, *self.envelope}
+        names = {*self.named, *self.ignored, *self.envelope, *(READ_BACK if self.read_back else ())}
         return names | {name.partition(".")[0] for name in names} | (set() if self.wide else {self.value})
 
     @cached_property
@@ -100,14 +100,12 @@ class Columns:
         """Return the columns of a file that unitstream wrote itself, which may say what metric it is of."""
         if self.metric is None and metric is None:
             raise BadInput(f"{file} does not say of which metric it is.", "Say it with --metric.")
-        timestamp, value, *others = READ_BACK
         return replace(
             self,
-            timestamp=timestamp,
-            value=value,
+            timestamp="timestamp",
+            value="value",
             metric=self.metric if self.metric is not None else metric,
             wide=False,
-            ignored=(*self.ignored, *others),
             clock=Clock(floor=self.clock.floor),
             read_back=True,
         )
@@ -209,9 +207,9 @@ class Columns:
         if self.metric is not None:
             return [(column, self.metric)]
         name = fields.get(self.metric_name)
-        if isinstance(name, str):
+        if name and isinstance(name, str):
             return [(column, name)]
-        if name is not None:
+        if name not in (None, ""):
             faults.append(Fault(line, self.metric_name, f"must be a string, not {kind_of(name)}"))
         return []
 

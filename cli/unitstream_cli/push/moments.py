@@ -77,14 +77,14 @@ def _understood(clock: Clock, text: str) -> str | float:
         return float(text)
     if clock.zone is None:
         return text
-    match = DATETIME.fullmatch(text)
-    if COMPACT.fullmatch(text) or (match and not match["offset"]):
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            return text
-        return _in_zone(clock, moment, text).isoformat()
-    return text
+    match, compact = DATETIME.fullmatch(text), COMPACT.fullmatch(text)
+    if not compact and (not match or match["offset"]):
+        return text
+    try:
+        moment = datetime.fromisoformat("{}-{}-{}T{}:{}:{}".format(*compact.groups()) if compact else text)
+    except ValueError:
+        return text
+    return _in_zone(clock, moment, text).isoformat()
 
 
 def _strptime(text: str, form: str) -> datetime:

@@ -79,11 +79,12 @@ class Dialect(NamedTuple):
 class Lines:
     """The lines of a text, without those that are skipped and, outside of quotation marks, comments.
 
-    `first` and `last` are the lines of what was read since `begin`.
+    `taken` is what was read since `begin`, the lines from `first` to `last`.
     """
 
     def __init__(self, file: str, text: io.TextIOWrapper, dialect: Dialect) -> None:
         self.first = self.last = 0
+        self.taken: list[str] = []
         self._file = file
         self._text = text
         self._dialect = dialect
@@ -98,6 +99,7 @@ class Lines:
     def begin(self) -> None:
         """Begin a row."""
         self.first = 0
+        self.taken.clear()
 
     def _read(self) -> Iterator[str]:
         comment, number, quoted = self._dialect.comment, 0, False
@@ -112,6 +114,7 @@ class Lines:
                     continue
                 quoted ^= written.count('"') % 2 == 1
             self.first, self.last = self.first or number, number
+            self.taken.append(written)
             yield written
 
 
