@@ -46,6 +46,7 @@ def values(push: Push, metric: str = "orders", function: str = "Sum", **dimensio
         ["--timestamp", "{timestamp} {regoin}"],
         ["--combine", "count-distinct:regoin"],
         ["--wide", "--dimension", "regoin"],
+        ["--combine", "count", "--value", "regoin"],
     ],
 )
 def test_columns_that_are_not_there(push: Push, name: str, options: list[str]) -> None:
@@ -271,6 +272,8 @@ def test_what_was_read_back(push: Push, *, as_csv: bool) -> None:
         ["--combine", "count-distinct:"],
         ["--combine", "sum:region"],
         ["--combine", "count", "--wide"],
+        ["--wide", "--value", "metric_values"],
+        ["--metric", "orders", "--metric-name", "region"],
         ["--timezone", "Europe/Berlni"],
         ["--ambiguous", "first"],
         ["--thousands", "."],

@@ -47,12 +47,12 @@ from unitstream_cli.push.options import (
     ValueOption,
     WideOption,
     character_of,
+    check_metrics,
     clock_of,
     combine_of,
     dimensions_of,
     numerals_of,
     paths_of,
-    usage,
 )
 from unitstream_cli.push.rows import Dialect
 from unitstream_cli.push.sending import Journal, Outcome, Sender, Signals
@@ -120,8 +120,8 @@ def push(
     """
     summary = Summary(dry_run)
     with as_document(summary) if as_json else contextlib.nullcontext():
-        if wide and (metric is not None or (combine or "").startswith("count")):
-            raise usage("--wide says that there is a metric in each column; --metric and --combine count are of one.")
+        named = {"--metric-name": metric_name != Columns.metric_name, "--value": value != Columns.value}
+        check_metrics(wide, metric, {option for option, given in named.items() if given}, combine)
         how, distinct = combine_of(combine)
         paths = paths_of(files or [], api_key_file, token_file, errors)
         to = service(url, api_key_file, token_file)

@@ -84,6 +84,8 @@ class Columns:
     def named(self) -> list[str]:
         """The columns that a file must have."""
         names = [*self.required, *(one.column for one in self.dimensions), *filter(None, self.ignored)]
+        if not self.wide and self.value != Columns.value:
+            names.append(self.value)
         return list(dict.fromkeys([*names, self.distinct] if self.distinct is not None else names))
 
     @cached_property

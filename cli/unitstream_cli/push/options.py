@@ -226,6 +226,17 @@ def usage(message: str) -> CommandFailed:
     return CommandFailed(message, exit_code=ExitCode.USAGE)
 
 
+def check_metrics(wide: bool, metric: str | None, named: set[str], combine: str | None) -> None:  # noqa: FBT001  # the option
+    """Refuse options that contradict each other. `named` are those that name a column with metrics or values."""
+    if wide and (metric is not None or named or (combine or "").startswith("count")):
+        raise usage(
+            "--wide says that there is a metric in each column; --metric, --metric-name, --value and --combine count "
+            "say otherwise."
+        )
+    if metric is not None and "--metric-name" in named:
+        raise usage("--metric names the one metric there is, and --metric-name a column with their names.")
+
+
 def dimensions_of(written: list[str]) -> tuple[Dimension, ...]:
     found = []
     for one in written:
