@@ -87,6 +87,10 @@ def test_nested_fields(push: Push) -> None:
     misspelt = push(file, *options, "--dimension", "team=properties.lables.team")
     assert "Did you mean properties.labels.team for properties.lables.team?" in misspelt.stderr
     assert "--dimension KEY=properties.FIELD takes one of its fields" in push(file, *options).stderr
+    # Names with dots, of no objects.
+    file = push.file("timestamp,total,total.net\n2022-10-01,7,8\n")
+    assert push(file, "--metric", "cost", "--value", "total.net").exit_code == ExitCode.OK
+    assert values(push, "cost", total="7") == {"2022-10-01 00": 8}
 
 
 @pytest.mark.parametrize("place", ["before", "after", "row"])
@@ -173,7 +177,7 @@ def test_what_was_replaced(push: Push) -> None:
 
 def test_counting(push: Push) -> None:
     """Rows, or the distinct texts of a column, are counted by hour; what has none is not counted."""
-    riders = ["05", "5", "5", "", "a"]
+    riders = ["05", "5", "5", "", "\u00e9"]
     rows = [{"at": f"2022-10-01 07:{n:02}:00", "rider": rider, "kind": "e"} for n, rider in enumerate(riders)]
     mapping = ["--timestamp", "at", "--floor", "hour", "--metric"]
     for name, form in FORMS.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import hashlib
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from unitstream.spreadsheets import guarded
 from unitstream_cli.errors import BadInput
+from unitstream_cli.push.mapping import Columns, Dimension
 from unitstream_cli.push.rows import READ_BACK, Dialect, Fault, Format, Header, Member, Part, Row
 from unitstream_cli.push.sources import Source, check_encoding
 
@@ -206,3 +208,52 @@ def test_read_back_json(tmp_path: Path) -> None:
     assert isinstance(row, Row)
     assert row.dimensions == {"value": "x"}
     assert row.fields["value"] == 1.5
+
+
+PIECES = [
+    *FORMS.values(),
+    *'{}[]",:\n\r\0;',
+    "\ufeff",
+    "null",
+    "{[1]: 2}",
+    '{"data": [',
+    '"points": [',
+    "dimensions",
+    "sep=;\n",
+    ",",
+]
+
+
+@given(
+    pieces=st.lists(st.sampled_from(PIECES) | st.text(max_size=4), max_size=8),
+    encodings=st.tuples(
+        st.sampled_from(["utf-8", "utf-16", "utf-16-be", "cp1252"]),
+        st.sampled_from(["utf-8", "utf-16", "utf-16-le", "cp1252", "utf-7"]),
+    ),
+    name=st.sampled_from(list(FORMS)),
+    zipped=st.booleans(),
+    dialect=st.sampled_from([Dialect(), Dialect(skipped_lines=1), Dialect(comment="{"), Dialect(delimiter=" ")]),
+)
+def test_any_bytes(
+    tmp_path_factory: pytest.TempPathFactory,
+    pieces: list[str],
+    encodings: tuple[str, str],
+    name: str,
+    dialect: Dialect,
+    *,
+    zipped: bool,
+) -> None:
+    """Whatever a file holds, its rows are checked to points or faults, or it is said what is wrong with it."""
+    written, encoding = encodings
+    content = "".join(pieces).encode(written, "replace")
+    path = tmp_path_factory.mktemp("any") / name
+    columns = Columns(dimensions=(Dimension("a.b", "a"),), ignored=("c",))
+    try:
+        found = parts(path, packed(content) if zipped else content, dialect._replace(encoding=check_encoding(encoding)))
+    except BadInput:
+        return
+    for part in found:
+        if isinstance(part, Row):
+            for of_file in (columns, columns.of_read_back(name, "orders"), Columns(wide=True)):
+                with contextlib.suppress(BadInput):
+                    of_file.points(name, part)

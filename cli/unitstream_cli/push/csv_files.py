@@ -33,7 +33,9 @@ def csv_parts(file: str, lines: Lines, dialect: Dialect) -> Iterator[Part]:
     if not first:
         return
     delimiter = delimiter or max(",;\t", key=first.count)
-    reader = csv.reader(chain([first], lines), delimiter=delimiter, skipinitialspace=delimiter != "\t", strict=True)
+    reader = csv.reader(
+        chain([first], lines), delimiter=delimiter, skipinitialspace=not delimiter.isspace(), strict=True
+    )
     try:
         header = [name.strip() for name in next(reader)]
         # Blanks of its own are data, also at the beginning of a cell.
@@ -53,12 +55,9 @@ def csv_parts(file: str, lines: Lines, dialect: Dialect) -> Iterator[Part]:
             continue
         line, last, cells = part
         # Exports pad cells; kept on one side only, blanks would make another series of the same name.
-        values = (cell.strip() for cell in cells)
+        values = [cell.strip() or None for cell in cells]
         # A column without a name may occur several times: what has a value counts.
-        fields: dict[str, str | None] = {}
-        for name, value in zip(header, values, strict=True):
-            if name or value:
-                fields[name] = value or None
+        fields = {name: value for name, value in zip(header, values, strict=True) if name or value}
         yield Row(line, fields, {}, last - line + 1)
 
 

@@ -70,6 +70,8 @@ def _object(scanner: _Scanner) -> Iterator[Part]:
     line, members, has_rows = scanner.line, list[tuple[str, Any]](), False
     for _ in scanner.members("}"):
         name = scanner.value()
+        if not isinstance(name, str):
+            raise ValueError("a name in quotation marks is expected")  # noqa: TRY004  # the JSON is wrong, not the program
         scanner.expect(":")
         if name not in _DIMENSIONS_OF or not scanner.next_is("["):
             members.append((name, scanner.value()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,7 +22,7 @@ from unitstream_cli.push.rows import READ_BACK, Fault
 from unitstream_cli.push.series import InvalidSeries, Point, series_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from unitstream_cli.push.rows import Row
 
@@ -92,11 +92,15 @@ class Columns:
     def _taken(self) -> set[str]:
         """The columns that have a meaning, or none at all."""
         names = {*self.named, *self.ignored, *self.envelope, *(READ_BACK if self.read_back else ())}
-        return names | {name.partition(".")[0] for name in names} | (set() if self.wide else {self.value})
+        return names if self.wide else names | {self.value}
 
     @cached_property
     def _paths(self) -> list[str]:
         return [name for name in self.named if "." in name]
+
+    def _is_part(self, name: str, value: object) -> bool:
+        """Whether a field is an object of which options name a field."""
+        return isinstance(value, dict) and any(path.startswith(f"{name}.") for path in self._paths)
 
     def of_read_back(self, file: str, metric: str | None) -> Columns:
         """Return the columns of a file that unitstream wrote itself, which may say what metric it is of."""
@@ -157,7 +161,7 @@ class Columns:
         if fields.get("") is not None and self._reads_unnamed:
             faults.append(Fault(row.line, "", "has a value in a column without a name; --ignore '' leaves it out"))
         hour = 0
-        if not set(self._timestamps).intersection(missing):
+        if not missing or not set(self._timestamps).intersection(missing):
             try:
                 hour = self.clock.hour(self._timestamp(fields))
             except PydanticCustomError as exc:
@@ -192,10 +196,12 @@ class Columns:
             return fields[self.timestamp]
         return _IN_BRACES.sub(lambda found: str(fields[found[1]]), self.timestamp)
 
-    def _value(self, fields: dict[str, Any], column: str) -> float | str:
+    def _value(self, fields: dict[str, Any], column: str) -> float | bytes:
         if self.counted:
             return 1.0
-        return str(fields[column]) if self.distinct is not None else self.numerals.number(fields[column])
+        if self.distinct is not None:
+            return str(fields[column]).encode(errors="surrogatepass")
+        return self.numerals.number(fields[column])
 
     def _metrics(self, fields: dict[str, Any], faults: list[Fault], line: int) -> list[tuple[str, str]]:
         """The columns with values, and the metric that each is of."""
@@ -218,18 +224,11 @@ class Columns:
     def _dimensions(
         self, file: str, row: Row, fields: dict[str, Any], faults: list[Fault]
     ) -> tuple[tuple[str, str], ...]:
-        found: dict[str, Any] = {}
         if self.dimensions:
-            for column, key in self.dimensions:
-                value = fields.get(column, row.dimensions.get(column))
-                if value is not None:
-                    found[key] = value
+            chosen = {key: fields.get(column, row.dimensions.get(column)) for column, key in self.dimensions}
+            found = {key: value for key, value in chosen.items() if value is not None}
         else:
-            if not self.wide:
-                names = [name for name, value in fields.items() if name and value is not None]
-                found = {name: fields[name] for name in names if name not in self._taken}
-            if len(found) > MAX_DIMENSIONS:
-                raise self._too_many(f"{file}:{row.line}", fields)
+            found = {} if self.wide else self._other_fields(file, row.line, fields)
             for key in [key for key in row.dimensions if key not in self.ignored]:
                 if key in found:
                     faults.append(Fault(row.line, key, "is a field as well as one of custom_dimensions"))
@@ -239,26 +238,23 @@ class Columns:
             if isinstance(found.pop(key), dict):
                 reason += f"; --dimension KEY={key}.FIELD takes one of its fields"
             faults.append(Fault(row.line, self._column_of(key, ""), reason))
-        return self._as_saved(row, found) if self.read_back else tuple(found.items())
-
-    def _too_many(self, where: str, fields: dict[str, Any]) -> BadInput:
-        names = [name for name in fields if name and name not in self._taken]
-        return BadInput(
-            f"{where}: {len(names)} columns would be dimensions, and a point has at most {MAX_DIMENSIONS}: "
-            f"{listed(names)}.",
-            "Choose them with --dimension COLUMN, which may be repeated.",
-        )
-
-    def _as_saved(self, row: Row, found: dict[str, str]) -> tuple[tuple[str, str], ...]:
-        """Tell dimensions with an empty value from those that a point lacks: the record ID knows, and CSV does not."""
-        filled = {key: value for key, value in found.items() if value}
-        empty = [key for key in found if key not in filled]
+        dimensions = tuple(found.items())
+        if not self.read_back:
+            return dimensions
         function = self.envelope.get("metric_agg_func", "")
-        for chosen in _subsets(empty[:MAX_DIMENSIONS]):
-            dimensions = filled | dict.fromkeys(chosen, "")
-            if record_id(self.metric or "", function, dimensions) == row.fields.get("record_id"):
-                return tuple(dimensions.items())
-        return tuple(filled.items())
+        return _as_saved(self.metric or "", function, dimensions, str(row.fields.get("record_id")))
+
+    def _other_fields(self, file: str, line: int, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields that have a value and are nothing else."""
+        others = {name: value for name, value in fields.items() if name and name not in self._taken}
+        found = {name: value for name, value in others.items() if value is not None and not self._is_part(name, value)}
+        if len(found) > MAX_DIMENSIONS:
+            raise BadInput(
+                f"{file}:{line}: {len(others)} columns would be dimensions, and a point has at most {MAX_DIMENSIONS}: "
+                f"{listed(list(others))}.",
+                "Choose them with --dimension COLUMN, which may be repeated.",
+            )
+        return found
 
     def _column_of(self, key: str, metric_column: str) -> str:
         """The column of the dimension `key`; of the metric's name, if that is what is wrong."""
@@ -267,9 +263,19 @@ class Columns:
         return next((one.column for one in self.dimensions if one.key == key), key)
 
 
-def _subsets(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    for count in range(len(names) + 1):
-        yield from combinations(names, count)
+# Files have many rows of few series.
+@lru_cache(maxsize=65_536)
+def _as_saved(
+    metric: str, function: str, dimensions: tuple[tuple[str, str], ...], record: str
+) -> tuple[tuple[str, str], ...]:
+    """Tell dimensions with an empty value from those that a point lacks: its record ID knows, and CSV does not."""
+    filled = [one for one in dimensions if one[1]]
+    empty = [one for one in dimensions if not one[1]][:MAX_DIMENSIONS]
+    for count in range(len(empty) + 1):
+        for chosen in combinations(empty, count):
+            if record_id(metric, function, dict([*filled, *chosen])) == record:
+                return (*filled, *chosen)
+    return tuple(filled)
 
 
 def contradiction(name: str, said: object, meant: str) -> str:

@@ -26,7 +26,7 @@ class Point(NamedTuple):
 
     series: Series
     hour: int
-    value: float | str
+    value: float | bytes
 
 
 class InvalidSeries(Exception):

@@ -128,7 +128,7 @@ class Spool:
         self._db.execute("BEGIN")
         self._db.execute("CREATE TABLE series (id INTEGER PRIMARY KEY, record BLOB UNIQUE, written TEXT)")
         self._db.execute("CREATE TABLE points (series INTEGER, hour INTEGER, place INTEGER, row INTEGER, value)")
-        self._waiting: list[tuple[int, int, int, int, float | str]] = []
+        self._waiting: list[tuple[int, int, int, int, float | bytes]] = []
         self._id_of = lru_cache(65_536)(self._find_series)
 
     def close(self) -> None:
