@@ -169,8 +169,7 @@ class Api:
                 f"and asks to wait for {exc.pause:,.0f} s, which is more than --give-up-after {self._give_up_after:g}"
                 if exc.pause and exc.pause >= self._give_up_after
                 else f"given up after {time.monotonic() - started:.1f} s and {exchange.attempts} "
-                f"attempt{'' if exchange.attempts == 1 else 's'}: the next would come later than "
-                f"--give-up-after {self._give_up_after:g} allows"
+                f"attempt{'' if exchange.attempts == 1 else 's'} (--give-up-after {self._give_up_after:g})"
             )
             raise Unreachable(f"{exc}, {why}.", f"The address is {self._service.url}.") from exc
 
