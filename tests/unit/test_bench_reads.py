@@ -31,9 +31,9 @@ SIZES = {"a": {"2022-10-01": 3_000, "2022-10-02": 3_000, "2022-10-03": 100}, "b"
         ([query(pk="a", first="2022-10-01", last="2022-10-03")], 1.0),  # 6.1 kB: two times 4 KB, at half a unit
         ([query(pk="a", first="2022-10-02", last="2022-10-03")], 0.5),
         ([query(pk="a", first="2022-10-04", last="2022-10-09")], 0.5),  # nothing costs the minimum
-        ([query(pk="c")], 0.5),
+        ([query(pk="c", first="2022", last="2023")], 0.5),
         # each page is rounded by itself: 6 kB and 100 bytes
-        ([query("2022-10-02", pk="a"), query(pk="a")], 1.5),
+        ([query(start, pk="a", first="2022", last="2023") for start in ("2022-10-02", "")], 1.5),
         ([query(pk="b", first="2022-09-30", last="2022-10-01")], 1.5),
         # so is each item of a batch
         (
