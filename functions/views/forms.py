@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from unitstream.problems import TooMuch
 from unitstream.reading import MetricSummary
+from unitstream.spreadsheets import guarded
 from unitstream.views import Cell, UnitCell, UnitMetric, View
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ TOO_LARGE = (
     "The answer would have more than the 6 MB that are allowed: choose a shorter range of days, a coarser granularity, "
     "fewer dimensions to group by, or a lower limit, or filter."
 )
-# What spreadsheets take for the beginning of a formula, also in full width, or skip before one.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def media_type_for(accept: str) -> str:
@@ -119,9 +118,9 @@ def to_csv(table: CsvTable) -> str:
     first, *others = table.columns
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(map(without_formula, [first, *column_names(table.keys, table.columns), *others]))
+    writer.writerow(map(cell_of, [first, *column_names(table.keys, table.columns), *others]))
     for row in table.rows:
-        writer.writerow(map(without_formula, row))
+        writer.writerow(map(cell_of, row))
         if text.tell() > LARGEST_BODY_BYTES:
             raise TooMuch(TOO_LARGE)
     return text.getvalue()
@@ -136,9 +135,8 @@ def column_names(keys: Sequence[str], columns: Sequence[str]) -> list[str]:
     return [f"dimension_{key}" if reserved.fullmatch(key) else key for key in keys]
 
 
-def without_formula(value: object) -> object:
-    """Return what is written for `value`: of text that a spreadsheet would take for a formula, just text."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+def cell_of(value: object) -> object:
+    return guarded(value) if isinstance(value, str) else value
 
 
 def spreadsheet_time(time: str) -> str:
