@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from unitstream.questions import SeriesQuestion
 
 Question = TypeVar("Question")
-Answer = TypeVar("Answer")
+Answer = TypeVar("Answer", bound="forms.Answer")
 
 # What is left for a call that starts right before the deadline, and for writing out the largest answer.
 RESERVED_SECONDS = LONGEST_CALL + 2.0
@@ -115,15 +115,14 @@ def respond(
     if media_type == forms.CSV:
         body = forms.to_csv(to_table(question, answer))
     else:
-        body = forms.to_json(to_document(question, answer))
+        body = forms.to_json(to_document(question, answer) | forms.notices_of(answer))
     size = len(json.dumps(body))
     metrics.add_metric("ReadTime", MetricUnit.Milliseconds, (answered - started) * 1000)
     metrics.add_metric("RenderTime", MetricUnit.Milliseconds, (time.perf_counter() - answered) * 1000)
     count_answer(points_in(answer), size)
     if size > forms.LARGEST_BODY_BYTES:
         raise TooMuch(forms.TOO_LARGE)
-    cursor = {"X-Next-Cursor": answer.next_cursor} if isinstance(answer, Page) and answer.next_cursor else {}
-    return Response(HTTPStatus.OK, forms.CONTENT_TYPES[media_type], body, cursor)
+    return Response(HTTPStatus.OK, forms.CONTENT_TYPES[media_type], body, forms.headers_of(answer))
 
 
 def token_and_question(parse: Callable[[Query], Question]) -> tuple[str, Question]:

@@ -8,6 +8,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from unitstream.pages import Page
 from unitstream.problems import TooMuch
 from unitstream.reading import MetricSummary
 from unitstream.spreadsheets import guarded
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from unitstream.identity import Series
-    from unitstream.pages import Page
     from unitstream.points import StoredPoint
     from unitstream.questions import (
         MetricsQuestion,
@@ -27,10 +27,14 @@ if TYPE_CHECKING:
         ViewQuestion,
     )
 
+    Answer = Page[Any] | View | UnitMetric
+
 JSON, CSV = "application/json", "text/csv"
 CONTENT_TYPES = {JSON: JSON, CSV: f"{CSV}; charset=utf-8"}
 # Lambda takes 6 MiB for the whole response, in which the body is quoted; 64 KiB are left for the rest.
 LARGEST_BODY_BYTES = (6 * 1024 - 64) * 1024
+# The gateway takes 10,240 bytes for all headers.
+LARGEST_NOTICES_BYTES = 4_000
 TOO_LARGE = (
     "The answer would have more than the 6 MB that are allowed: choose a shorter range of days, a coarser granularity, "
     "fewer dimensions to group by, or a lower limit, or filter."
@@ -43,11 +47,25 @@ def media_type_for(accept: str) -> str:
     return CSV if CSV in named else JSON
 
 
+def headers_of(answer: Answer) -> dict[str, str]:
+    """Return what a table has no place for: where the next page begins, and notices, as many as a header holds."""
+    cursor = {"X-Next-Cursor": answer.next_cursor} if isinstance(answer, Page) and answer.next_cursor else {}
+    told = [notice.to_json() for notice in answer.notices]
+    while len(json.dumps(told)) > LARGEST_NOTICES_BYTES:
+        told.pop()
+    return cursor | ({"X-Notices": json.dumps(told)} if told else {})
+
+
 # --- JSON -------------------------------------------------------------------------------------------------------------
 
 
 def to_json(document: dict[str, Any]) -> str:
     return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def notices_of(answer: Answer) -> dict[str, Any]:
+    """Return what a document says beside the answer: nothing, unless there are notices."""
+    return {"notices": [notice.to_json() for notice in answer.notices]} if answer.notices else {}
 
 
 def metrics_document(_: MetricsQuestion, page: Page[MetricSummary]) -> dict[str, Any]:

@@ -562,6 +562,67 @@ def test_a_metric_of_one_series_takes_few_calls(stream: Stream, endpoint: str) -
     assert calls == {"BatchGetItem": 1}
 
 
+# --- notices ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_regions(stream: Stream, endpoint: str) -> Stream:
+    """Two regions of a metric, and one series of another metric without dimensions."""
+    stream.save([point("2022-10-01", 1.0, dimensions={"region": region}) for region in ("eu", "us")])
+    stream.save([point("2022-10-01", 1.0, "costs")])
+    return replace(stream, client=client_of(endpoint))
+
+
+MISSPELT = [
+    (Metric("orderz", "Sum"), (), (), [("metric_name", "orders:Sum")]),
+    (Metric("orders", "Sum"), ("regoin",), (), [("group_by", "region")]),
+    (Metric("orders", "Sum"), (), (Filter("regoin", ("eu",), excludes=True),), [("filter", "region")]),
+    (Metric("orders", "Sum"), (), (Filter("region", ("e",), excludes=False),), [("filter", "eu")]),
+    (Metric("orders", "Sum"), ("region",), (Filter("region", ("eu",), excludes=True),), []),
+]
+
+
+@pytest.mark.parametrize(("metric", "group_by", "filters", "expected"), MISSPELT)
+def test_what_is_misspelt_is_noticed_by_every_read(
+    two_regions: Stream,
+    metric: Metric,
+    group_by: tuple[str, ...],
+    filters: tuple[Filter, ...],
+    expected: list[tuple[str, str]],
+) -> None:
+    """With what was meant, and for one more call only where the metric itself is unknown."""
+    reader, name, day = two_regions.reader, two_regions.name, Timeframe("2022-10-01", "2022-10-01")
+    calls = count_calls(two_regions.client)
+    view = reader.view(name, ViewQuestion(metric, day, "day", group_by, filters), soon())
+    assert [(one.parameter, one.detail.rpartition("mean ")[2].rstrip("?")) for one in view.notices] == expected
+    # Of each of the two shards the series, and the days where there may be some.
+    assert calls["Query"] <= (1 if metric.metric_name == "orderz" else 4)
+    unit = reader.unit_metric(name, UnitMetricQuestion(metric, metric, day, "day", group_by, filters), soon())
+    assert {one.code for one in unit.notices} == {one.code for one in view.notices}
+    if not group_by:
+        points = reader.points(name, PointsQuestion(metric, day, filters, limit=1), soon())
+        assert points.notices == view.notices
+        series = reader.series(name, SeriesQuestion(metric, filters, limit=1), soon())
+        assert set(series.notices) == {one for one in view.notices if one.code != "unknown_dimension_value"}
+
+
+def test_a_later_page_says_no_more(two_regions: Stream) -> None:
+    """What is to be said is said once."""
+    question = SeriesQuestion(Metric("orders", "Sum"), (Filter("regoin", ("eu",), excludes=True),), limit=1)
+    first = two_regions.reader.series(two_regions.name, question, soon())
+    later = two_regions.reader.series(two_regions.name, replace(question, cursor=first.next_cursor), soon())
+    assert (len(first.notices), len(later.items), later.notices) == (1, 1, ())
+
+
+def test_a_timeframe_without_data_does_not_make_values_unknown(two_regions: Stream) -> None:
+    """Nobody looked at them. Keys are known all the same."""
+    filters = (Filter("region", ("mars",), excludes=False), Filter("regoin", ("eu",), excludes=False))
+    question = ViewQuestion(Metric("orders", "Sum"), Timeframe("2023-10-01", "2023-10-01"), "day", (), filters)
+    calls = count_calls(two_regions.client)
+    (notice,) = two_regions.view(question).notices
+    assert (notice.code, calls) == ("unknown_dimension_key", {"BatchGetItem": 1})
+
+
 # --- faults -----------------------------------------------------------------------------------------------------------
 
 ORDERS = ViewQuestion(Metric("orders", "Sum"), Timeframe("2022-10-01", "2022-10-31"), "day", ("region",))

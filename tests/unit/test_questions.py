@@ -79,6 +79,16 @@ def test_periods_are_days_unless_others_are_asked_for(granularity: str) -> None:
         assert ask({**query, "granularity": [granularity]}).granularity == granularity
 
 
+@pytest.mark.parametrize(
+    "timestamp",
+    ["2022-10-01T00:00:00Z", "2022-10-01T23:59:59.999Z", "2022-10-02T01:30:00+02:00", "1664582400", "1664582400000"],
+)
+def test_a_timestamp_stands_for_its_day(timestamp: str) -> None:
+    """In UTC: dashboards hand over moments."""
+    parameters = {**VIEW, "start_date": [timestamp], "end_date": [timestamp]}
+    assert view_question(parameters).timeframe == Timeframe("2022-10-01", "2022-10-01")
+
+
 def test_listings_are_asked_for() -> None:
     """Each with a limit that need not be given, and with the cursor as it came."""
     assert metrics_question({}) == MetricsQuestion(100)
@@ -154,7 +164,8 @@ def test_which_series_a_filter_keeps(filter_: Filter, kept: list[str | None]) ->
         ({"metric_name": ["a", "b"]}, "metric_name", "repeated", "must occur once, and occurs 2 times"),
         ({"start_date": ["2022-02-30"]}, "start_date", "date_invalid", "a day that exists, as YYYY-MM-DD"),
         ({"start_date": ["20221001"]}, "start_date", "date_invalid", "YYYY-MM-DD"),
-        ({"start_date": ["2022-10-01T00:00:00Z"]}, "start_date", "date_invalid", "YYYY-MM-DD"),
+        ({"start_date": ["2022-10-01T24:00:00Z"]}, "start_date", "date_invalid", "YYYY-MM-DD"),
+        ({"start_date": ["1970-01-01T00:00:00+01:00"]}, "start_date", "date_out_of_range", "1970 to 9999"),
         ({"start_date": ["\uff12022-10-01"]}, "start_date", "date_invalid", "YYYY-MM-DD"),
         ({"start_date": ["1969-12-31"]}, "start_date", "date_out_of_range", "1970 to 9999"),
         ({"end_date": ["2022-09-30"]}, "end_date", "range_reversed", "before start_date, 2022-10-01"),

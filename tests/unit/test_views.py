@@ -21,7 +21,7 @@ from unitstream.identity import AggFunc, Metric
 from unitstream.periods import Granularity, Timeframe, hour_of, previous_timeframe
 from unitstream.problems import TooMuch
 from unitstream.questions import UnitMetricQuestion, ViewQuestion
-from unitstream.views import MAX_CELLS, Aggregates, Cell, Compared, group_of, ratio, unit_metric, view
+from unitstream.views import MAX_CELLS, Aggregates, Cell, Compared, group_of, ratio, unit_cell, unit_metric, view
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -310,7 +310,17 @@ def test_no_answer_has_an_infinity(
             assert now == ratio(cell.current_timeframe_numerator, cell.current_timeframe_denominator)
             if now is None or before is None:
                 assert cell.pop_diff is None
-            assert cell.pop_change == ratio(cell.pop_diff, before)
+            assert cell.pop_change == ratio(cell.pop_diff, None if before is None else abs(before))
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "change"),
+    [(-2.0, 4.0, 3.0), (-2.0, -3.0, -0.5), (-2.0, -2.0, 0.0), (2.0, -4.0, -3.0), (0.0, 1.0, None), (None, 1.0, None)],
+)
+def test_a_rise_is_positive_whatever_it_rises_from(before: float | None, now: float, change: float | None) -> None:
+    """Credits are negative costs. From nothing there is no change that could be told as a share."""
+    cell = unit_cell(Metric("costs", "Sum"), Metric("orders", "Sum"), "2022-10-01", (now, 1.0, before, 1.0), 2)
+    assert cell.pop_change == change
 
 
 def test_what_only_the_previous_timeframe_has_is_part_of_the_answer() -> None:

@@ -9,7 +9,7 @@ import base64
 import csv
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -23,7 +23,7 @@ from unitstream.pages import Page, next_cursor
 from unitstream.parameters import decode_cursor
 from unitstream.periods import Timeframe
 from unitstream.points import StoredPoint
-from unitstream.problems import OutOfTime, TooMuch
+from unitstream.problems import Finding, OutOfTime, TooMuch
 from unitstream.questions import MetricsQuestion, SeriesQuestion, ViewQuestion
 from unitstream.reading import MetricSummary, Reader
 from unitstream.spreadsheets import unguarded
@@ -193,6 +193,29 @@ def test_a_page_says_where_the_next_one_begins(
         assert answer.headers.get("X-Next-Cursor", [None]) == [cursor]
         if accept == "application/json":
             assert answer.body["next_cursor"] == cursor
+
+
+@pytest.mark.parametrize(("resource", "method", "parameters"), ROUTES)
+def test_notices_stand_in_the_document_and_in_a_header(
+    function: Function, monkeypatch: pytest.MonkeyPatch, resource: str, method: str, parameters: dict[str, list[str]]
+) -> None:
+    """In ASCII, and in the header as many as fit; without any, neither says a word."""
+    told = [Finding("unknown_dimension_value", f"{number} no 'mün'", parameter="filter") for number in range(100)]
+    outcome: Page[Any] | View = Page([], None) if method in {"metrics", "series", "points"} else view_of()
+    for notices in ((), told[:2], told):
+        answers(monkeypatch, method, replace(outcome, notices=tuple(notices)))
+        for accept in ("application/json", "text/csv"):
+            if (method, accept) == ("unit_metric", "application/json"):
+                continue  # what is answered here is a view
+            answer = function(resource, parameters=parameters, headers={"Accept": accept})
+            (header,) = answer.headers.get("X-Notices", ["[]"])
+            listed = [one.to_json() for one in notices]
+            assert header.isascii()
+            assert len(header) < 4_096
+            assert json.loads(header) == listed[: len(json.loads(header))]
+            assert len(json.loads(header)) == len(listed) or len(listed) == 100
+            if accept == "application/json":
+                assert answer.body.get("notices", []) == listed
 
 
 # --- names in the path ------------------------------------------------------------------------------------------------

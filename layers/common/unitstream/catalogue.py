@@ -69,6 +69,11 @@ class MetricEntry(NamedTuple):
             "rev": {"S": self.revision},
         }
 
+    @property
+    def knows_all_key_sets(self) -> bool:
+        """Whether `key_sets` are all that there are."""
+        return len(self.key_sets) < MAX_KEY_SETS
+
     def covers(self, other: MetricEntry) -> bool:
         return self.widened(other) == self
 
@@ -228,7 +233,7 @@ def _notices(wanted: Mapping[Key, _Wanted], before: Mapping[Key, MetricEntry]) -
     new = [
         (index, wanted[key].metric, key_set, entry.key_sets)
         for key, entry in before.items()
-        if len(entry.key_sets) < MAX_KEY_SETS
+        if entry.knows_all_key_sets
         for key_set, index in wanted[key].indexes.items()
         if key_set not in entry.key_sets
     ]

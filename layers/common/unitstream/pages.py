@@ -36,11 +36,12 @@ _CURSOR_OF_ANOTHER_QUESTION = Finding(
 class Page(Generic[T]):
     """Some of many things, in order. `next_cursor` asks for those that follow, and is None at the end.
 
-    A page may have fewer things than its limit, even none, and still not be the last.
+    A page may have fewer things than its limit, even none, and still not be the last. `notices` stand on the first.
     """
 
     items: list[T]
     next_cursor: str | None
+    notices: tuple[Finding, ...] = ()
 
 
 class PointPlace(NamedTuple):

@@ -25,6 +25,8 @@ T = TypeVar("T")
 Word = TypeVar("Word", bound=str)
 
 FIRST_DAY = "1970-01-01"
+# Stands for a day that is out of range.
+_BEFORE = "0000-00-00"
 CURSOR_INVALID = Finding("cursor_invalid", "cursor is not one that an answer came with", parameter="cursor")
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -103,17 +105,19 @@ class Parameters:
             self.wrong(parameter, "too_long", detail)
 
     def day(self, name: str) -> str | None:
-        """Return a day, which is required."""
+        """Return a day, which is required. Of a timestamp it is the day in UTC on which that lies."""
         text = self.text(name)
         if text is None:
             return None
-        if not is_day(text):
-            self.wrong(name, "date_invalid", f"{name} must be a day that exists, as YYYY-MM-DD, and is {quoted(text)}")
-            return None
-        if text < FIRST_DAY:
+        day = text if is_day(text) else _day_of(text)
+        if day is None:
+            detail = f"{name} must be a day that exists, as YYYY-MM-DD, and is {quoted(text)}"
+            self.wrong(name, "date_invalid", detail)
+        elif day < FIRST_DAY:
             self.wrong(name, "date_out_of_range", f"{name} must lie in the years 1970 to 9999")
-            return None
-        return text
+        else:
+            return day
+        return None
 
     def limit(self, default: int, largest: int) -> int:
         """Return how many things a page may have."""
@@ -165,6 +169,17 @@ def is_day(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _day_of(timestamp: str) -> str | None:
+    from pydantic_core import PydanticCustomError  # noqa: PLC0415  # most questions have days, and start without it
+
+    from unitstream.timestamps import floor_hour  # noqa: PLC0415  # as above
+
+    try:
+        return floor_hour(timestamp).day
+    except PydanticCustomError as exc:
+        return _BEFORE if exc.type == "timestamp_out_of_range" else None
 
 
 def is_text(text: str) -> bool:

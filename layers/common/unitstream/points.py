@@ -38,15 +38,21 @@ class StoredPoint(NamedTuple):
 
 
 def point_candidates(
-    shards: Sequence[Shard], timeframe: Timeframe, question: PointsQuestion, after: PointPlace | None
+    shards: Sequence[Shard],
+    timeframe: Timeframe,
+    question: PointsQuestion,
+    after: PointPlace | None,
+    values: Mapping[str, set[str]],
 ) -> Iterator[Candidate[StoredPoint]]:
     """Yield the points of a metric in `timeframe` and after a place, in order; `shards` are all that it has.
+
+    Where there are filters, all series are looked at, and the values that they have are added to `values`, by key.
 
     A day of a series that the filters leave out is a candidate without a point: it has been looked at.
     """
     selections: list[Selection[dict[str, str]] | None] = [None] * len(shards)
     if question.filters:
-        selections = side_by_side(lambda shard: shard.select(question.filters, dict), shards)
+        selections = side_by_side(lambda shard: shard.select(question.filters, dict, values), shards)
     first = f"{after.day}#{after.record_id}" if after else f"{timeframe.start}#"
     days = heapq.merge(
         *(

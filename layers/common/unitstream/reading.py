@@ -7,11 +7,12 @@ per connection. Listings read one page after the other.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 from itertools import repeat
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from unitstream.catalogue import ENTRY_ATTRIBUTES, MetricEntry
 from unitstream.dynamodb import side_by_side
@@ -21,11 +22,13 @@ from unitstream.periods import Timeframe, overlap, previous_timeframe
 from unitstream.points import StoredPoint, bytes_of, point_candidates
 from unitstream.shards import SERIES_A_PAGE, Shard
 from unitstream.table import FIRST_METRIC, LAST_METRIC, VALUE, Range, metric_key, metrics_pk
+from unitstream.unknown import Known, metrics_of, named_keys, notices
 from unitstream.views import MAX_UNIT_CELLS, Aggregates, Compared, group_of, unit_metric, view
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
+    from unitstream.problems import Finding
     from unitstream.questions import (
         MetricsQuestion,
         PointsQuestion,
@@ -35,7 +38,10 @@ if TYPE_CHECKING:
     )
     from unitstream.shards import Selection
     from unitstream.table import Item, Table
+    from unitstream.unknown import Question
     from unitstream.views import Group, UnitMetric, View
+
+T = TypeVar("T")
 
 # 1 MB of full days, where DynamoDB ends a page. In Python's objects that is 12 MB, so few are read at once, which is
 # enough to keep a core busy.
@@ -45,6 +51,8 @@ _HOURS = {name: name[1:] for name in VALUE}
 # What a metric and a series take in an answer, beside the keys and the dimensions.
 _METRIC_BYTES = 250
 _SERIES_BYTES = 110
+# Among which a metric is looked for that may have been meant.
+_MOST_METRICS = 1_000
 
 
 class MetricSummary(NamedTuple):
@@ -63,10 +71,23 @@ class MetricSummary(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """Where a metric has points."""
+    """Where a metric has points, and what is known of its dimensions, to which a reading adds."""
 
     days: Timeframe
     shards: list[Shard]
+    known: Known
+
+
+class _Part(NamedTuple):
+    """What there is to do in a shard: which days go into which aggregates.
+
+    Its series are read if there are `values`, by the keys that the question names.
+    """
+
+    shard: Shard
+    spans: list[Timeframe]
+    aggregates: Mapping[Timeframe, Aggregates]
+    values: Mapping[str, set[str]]
 
 
 class Reader:
@@ -91,7 +112,7 @@ class Reader:
     def series(self, stream_id: str, question: SeriesQuestion, deadline: float) -> Page[Series]:
         """Return a page of the series of a metric, by record ID."""
         after = place_of(stream_id, question) or ""
-        extents = self._extents(stream_id, [question.metric], deadline)
+        extents = self._extents(stream_id, question, deadline)
         page_size = SERIES_A_PAGE if question.filters else question.limit + 1
         candidates = (
             _series_candidate(question, record_id, dimensions)
@@ -100,25 +121,26 @@ class Reader:
             if shard.digit >= after[:1]
             for record_id, dimensions in shard.series(after, page_size)
         )
-        return paginate(stream_id, question, candidates)
+        return self._page(stream_id, question, candidates, extents, deadline)
 
     def points(self, stream_id: str, question: PointsQuestion, deadline: float) -> Page[StoredPoint]:
         """Return a page of points, by day, record ID and hour."""
         after = place_of(stream_id, question)
+        extents = self._extents(stream_id, question, deadline)
         candidates = (
             candidate
-            for extent in self._extents(stream_id, [question.metric], deadline).values()
+            for extent in extents.values()
             if (timeframe := overlap(extent.days, question.timeframe))
-            for candidate in point_candidates(extent.shards, timeframe, question, after)
+            for candidate in point_candidates(extent.shards, timeframe, question, after, _looked_at(extent, question))
         )
-        return paginate(stream_id, question, candidates)
+        return self._page(stream_id, question, candidates, extents, deadline)
 
     def view(self, stream_id: str, question: ViewQuestion, deadline: float) -> View:
         """Return the whole view."""
         metric, timeframe = question.metric, question.timeframe
         aggregates = Aggregates(metric.metric_agg_func, timeframe, question.granularity, fill=question.fill)
-        self._aggregate(stream_id, question, {metric: {timeframe: aggregates}}, deadline)
-        return view(question, aggregates)
+        said = self._aggregate(stream_id, question, {metric: {timeframe: aggregates}}, deadline)
+        return replace(view(question, aggregates), notices=said)
 
     def unit_metric(self, stream_id: str, question: UnitMetricQuestion, deadline: float) -> UnitMetric:
         """Return the whole unit metric, with its previous timeframe."""
@@ -134,9 +156,9 @@ class Reader:
             }
             for metric in both
         }
-        self._aggregate(stream_id, question, aggregates, deadline)
+        said = self._aggregate(stream_id, question, aggregates, deadline)
         before, now = (Compared(*(aggregates[metric][timeframe] for metric in both)) for timeframe in timeframes)
-        return unit_metric(question, now, before, previous, shift)
+        return replace(unit_metric(question, now, before, previous, shift), notices=said)
 
     def _aggregate(
         self,
@@ -144,25 +166,55 @@ class Reader:
         question: ViewQuestion | UnitMetricQuestion,
         aggregates: Mapping[Metric, Mapping[Timeframe, Aggregates]],
         deadline: float,
-    ) -> None:
-        """Add the points of the metrics to the aggregates of the timeframes, which come one after the other."""
-        parts = [
-            (shard, _spans(aggregates[metric], extent.days), aggregates[metric])
-            for metric, extent in self._extents(stream_id, list(aggregates), deadline).items()
-            for shard in extent.shards
-        ]
-        lock = Lock()
-        side_by_side(lambda part: _aggregate_shard(*part, question, lock), parts, at_once=_PAGES_AT_ONCE)
+    ) -> tuple[Finding, ...]:
+        """Add the points of the metrics to the aggregates of the timeframes, which come one after the other.
 
-    def _extents(self, stream_id: str, metrics: Sequence[Metric], deadline: float) -> dict[Metric, Extent]:
-        """Return where each of the metrics has points. Those that the catalogue does not know are left out."""
-        keys = {metric_key(stream_id, metric): metric for metric in metrics}
+        Returns notices.
+        """
+        extents = self._extents(stream_id, question, deadline)
+        parts: list[_Part] = []
+        for metric, extent in extents.items():
+            spans = _spans(aggregates[metric], extent.days)
+            values = _looked_at(extent, question) if spans or question.fill else {}
+            parts += [_Part(shard, spans, aggregates[metric], values) for shard in extent.shards]
+        lock = Lock()
+        side_by_side(lambda part: _aggregate_shard(part, question, lock), parts, at_once=_PAGES_AT_ONCE)
+        return self._notices(stream_id, question, extents, deadline)
+
+    def _page(
+        self,
+        stream_id: str,
+        question: SeriesQuestion | PointsQuestion,
+        candidates: Iterable[Candidate[T]],
+        extents: Mapping[Metric, Extent],
+        deadline: float,
+    ) -> Page[T]:
+        page = paginate(stream_id, question, candidates)
+        if question.cursor is not None:
+            return page
+        return replace(page, notices=self._notices(stream_id, question, extents, deadline))
+
+    def _notices(
+        self, stream_id: str, question: Question, extents: Mapping[Metric, Extent], deadline: float
+    ) -> tuple[Finding, ...]:
+        others: list[Metric] = []
+        if extents.keys() < set(metrics_of(question).values()):
+            names = ("metric_name", "metric_agg_func")
+            every = Range(metrics_pk(stream_id), FIRST_METRIC, LAST_METRIC)
+            page = next(self.table.query(every, repeat(_MOST_METRICS), deadline, attributes=names))
+            others = [Metric(item["metric_name"]["S"], item["metric_agg_func"]["S"]) for item in page]
+        return notices(question, {metric: extent.known for metric, extent in extents.items()}, others)
+
+    def _extents(self, stream_id: str, question: Question, deadline: float) -> dict[Metric, Extent]:
+        """Return where each of its metrics has points. Those that the catalogue does not know are left out."""
+        keys = {metric_key(stream_id, metric): metric for metric in metrics_of(question).values()}
         items = self.table.read_all(list(keys), ENTRY_ATTRIBUTES, deadline)
         extents: dict[Metric, Extent] = {}
         for key, item in items.items():
             entry, metric = MetricEntry.from_item(item), keys[key]
             shards = [Shard(self.table, stream_id, metric, digit, deadline) for digit in sorted(entry.shards)]
-            extents[metric] = Extent(Timeframe(entry.first_day, entry.last_day), shards)
+            known = Known(frozenset().union(*entry.key_sets), entry.knows_all_key_sets, {})
+            extents[metric] = Extent(Timeframe(entry.first_day, entry.last_day), shards, known)
         return extents
 
 
@@ -181,6 +233,12 @@ def _series_candidate(question: SeriesQuestion, record_id: str, dimensions: dict
     return Candidate(record_id, Series(record_id, question.metric, dimensions), _SERIES_BYTES + bytes_of(dimensions))
 
 
+def _looked_at(extent: Extent, question: Question) -> dict[str, set[str]]:
+    """Return the sets to which a reading of all series adds the values of the keys that the question names."""
+    extent.known.values.update((key, set()) for _, key in named_keys(question))
+    return extent.known.values
+
+
 def _spans(timeframes: Iterable[Timeframe], days: Timeframe) -> list[Timeframe]:
     """Return what of the timeframes lies in `days`. Where one begins the day after another ends, they are joined."""
     spans: list[Timeframe] = []
@@ -193,17 +251,12 @@ def _spans(timeframes: Iterable[Timeframe], days: Timeframe) -> list[Timeframe]:
     return spans
 
 
-def _aggregate_shard(
-    shard: Shard,
-    spans: Sequence[Timeframe],
-    aggregates: Mapping[Timeframe, Aggregates],
-    question: ViewQuestion | UnitMetricQuestion,
-    lock: Lock,
-) -> None:
-    """Add the points of a shard in `spans` to the aggregates of their timeframes."""
+def _aggregate_shard(part: _Part, question: ViewQuestion | UnitMetricQuestion, lock: Lock) -> None:
+    """Add the points of a shard to the aggregates of their timeframes."""
+    shard, spans, aggregates, values = part
     selection: Selection[Group] | None = None
-    if (question.group_by or question.filters) and (spans or question.fill):
-        selection = shard.select(question.filters, partial(group_of, group_by=question.group_by))
+    if values:
+        selection = shard.select(question.filters, partial(group_of, group_by=question.group_by), values)
     if question.fill:
         with lock:
             for one in aggregates.values():

@@ -10,7 +10,7 @@ from unitstream.periods import Timeframe, count_periods, periods
 from unitstream.table import KEYS_PER_READ, LAST, SERIES, Key, Range, dimensions_of, shard_pk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from unitstream.identity import Metric
     from unitstream.questions import Filter
@@ -54,12 +54,20 @@ class Shard:
             for item in items:
                 yield item["sk"]["S"].removeprefix(SERIES), dimensions_of(item)
 
-    def select(self, filters: Sequence[Filter], note: Callable[[dict[str, str]], T]) -> Selection[T]:
-        """Return the series that pass all `filters`, with what `note` makes of their dimensions."""
+    def select(
+        self, filters: Sequence[Filter], note: Callable[[dict[str, str]], T], values: Mapping[str, set[str]]
+    ) -> Selection[T]:
+        """Return the series that pass all `filters`, with what `note` makes of their dimensions.
+
+        Adds to `values`, by key, what values any series has, whether it passes or not. Shards may share the sets.
+        """
         selected: dict[str, T] = {}
         count = 0
         for record_id, dimensions in self.series("", SERIES_A_PAGE):
             count += 1
+            for key, known in values.items():
+                if key in dimensions:
+                    known.add(dimensions[key])
             if all(one.keeps(dimensions) for one in filters):
                 selected[record_id] = note(dimensions)
         return Selection(selected, count)

@@ -17,7 +17,8 @@ from unitstream.problems import TooMuch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from unitstream.identity import AggFunc
+    from unitstream.identity import AggFunc, Metric
+    from unitstream.problems import Finding
     from unitstream.questions import UnitMetricQuestion, ViewQuestion
 
     Group = tuple[str | None, ...]
@@ -40,8 +41,8 @@ class Cell(NamedTuple):
 class UnitCell(NamedTuple):
     """A period of a unit metric beside the period that it is compared with, which lies a timeframe earlier.
 
-    What cannot be computed is None. `pop_diff` is the difference of the two unit metrics, `pop_change` the difference
-    divided by the previous one (0.1 is 10 % more); `points` went into the current numerator and denominator.
+    What cannot be computed is None. `pop_diff` is the difference of the two unit metrics, `pop_change` that divided by
+    the magnitude of the previous one (0.1 is 10 % more); `points` went into the current numerator and denominator.
     """
 
     date: str
@@ -80,6 +81,7 @@ class View:
 
     question: ViewQuestion
     series: list[Row]
+    notices: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class UnitMetric:
     question: UnitMetricQuestion
     previous: Timeframe
     series: list[UnitRow]
+    notices: tuple[Finding, ...] = ()
 
 
 class _Sum:
@@ -257,7 +260,6 @@ def unit_metric(
     )
     groups = sorted({*numerators, *denominators, *numerators_before, *denominators_before}, key=_order)
     every = list(periods(question.timeframe, question.granularity)) if question.fill and groups else []
-    functions = (question.numerator.metric_agg_func, question.denominator.metric_agg_func)
     rows = []
     for group in groups:
         parts = [found.get(group, {}) for found in (numerators, denominators, numerators_before, denominators_before)]
@@ -265,21 +267,28 @@ def unit_metric(
         for period in every or sorted(set().union(*parts)):
             nothing = Cell(period, None, 0)
             n, d, n_before, d_before = (part.get(period, nothing) for part in parts)
-            now, before = ratio(n.value, d.value), ratio(n_before.value, d_before.value)
-            diff = None if now is None or before is None else _finite(now - before)
-            data.append(
-                UnitCell(
-                    period,
-                    *(n.value, d.value, now),
-                    *(n_before.value, d_before.value, before),
-                    *(diff, ratio(diff, before)),
-                    *functions,
-                    n.points + d.points,
-                )
-            )
+            values = (n.value, d.value, n_before.value, d_before.value)
+            data.append(unit_cell(question.numerator, question.denominator, period, values, n.points + d.points))
         if data:
             rows.append(UnitRow(dict(zip(question.group_by, group, strict=True)), data))
     return UnitMetric(question, timeframe, rows)
+
+
+def unit_cell(
+    numerator: Metric,
+    denominator: Metric,
+    date: str,
+    values: tuple[float | None, float | None, float | None, float | None],
+    points: int,
+) -> UnitCell:
+    """Return the period of a unit metric that has these `values`: numerator and denominator, now and before."""
+    n, d, n_before, d_before = values
+    now, before = ratio(n, d), ratio(n_before, d_before)
+    diff = None if now is None or before is None else _finite(now - before)
+    # What was negative, as credits are, rises all the same.
+    change = None if before is None else ratio(diff, abs(before))
+    functions = (numerator.metric_agg_func, denominator.metric_agg_func)
+    return UnitCell(date, n, d, now, n_before, d_before, before, diff, change, *functions, points)
 
 
 def ratio(numerator: float | None, denominator: float | None) -> float | None:
