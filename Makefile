@@ -32,7 +32,7 @@ run: .venv/.installed .local/ministack/.installed .local/sam/.installed ## bring
 .PHONY: replay
 replay: .venv/.installed ## send every event of events/ to the running local stack and compare the answers
 	@$(VENV)/python local/forget_events.py
-	@$(VENV)/unitstream replay --answers events/answers events/*.json
+	@$(VENV)/python local/compare_answers.py
 
 .PHONY: test
 test: lint types unit integration runtime e2e ## everything that CI checks

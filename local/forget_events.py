@@ -16,9 +16,9 @@ from stack import DEMO_STREAM_ID
 from unitstream.compression import unpacked
 from unitstream.payload import parse
 from unitstream.table import day_key
-from unitstream_cli import settings
 from unitstream_cli.admin.aws import find_stack, foreseen_errors
 from unitstream_cli.errors import CommandFailed
+from unitstream_cli.settings import Options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,11 +30,11 @@ EVENTS = Path(__file__).resolve().parent.parent / "events"
 
 def main() -> int:
     try:
-        with foreseen_errors():
-            local = settings.stack(None)
-            if not local.is_local:
-                print(f"{local.name} is not the local stack: unset STACK_NAME and AWS_ENDPOINT_URL", file=sys.stderr)
-                return 1
+        local = Options().stack()
+        if not local.is_local:
+            print(f"{local.name} is not the local stack: unset STACK_NAME and AWS_ENDPOINT_URL", file=sys.stderr)
+            return 1
+        with foreseen_errors(local):
             stack = find_stack(local)
             dynamodb = stack.client("dynamodb")
             for key in written_days(EVENTS.glob("*.json")):

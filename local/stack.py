@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
+from unitstream_cli.admin.aws import LOCAL_KEY, LOCAL_REGION
 from unitstream_cli.admin.registry import Registry
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).resolve().parent.parent
 BUILD = REPOSITORY / "local" / "build.py"
 STACK_NAME = "unitstream-local"
-REGION = "us-east-1"
 STAGE = "v1"
 # Known to everybody, so it exists in the local stack only: the events in events/ carry it.
 DEMO_TOKEN = "ds_local-demo-stream-0000000000000000000000000"  # noqa: S105  # it opens nothing
@@ -131,12 +131,12 @@ def _plain_environment() -> dict[str, str]:
     """This environment without what would lead to a real AWS account or into this interpreter's settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON", "SAM_"))}
     return kept | {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ACCESS_KEY_ID": LOCAL_KEY,
+        "AWS_SECRET_ACCESS_KEY": LOCAL_KEY,
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_DEFAULT_REGION": REGION,
+        "AWS_DEFAULT_REGION": LOCAL_REGION,
         "SAM_CLI_TELEMETRY": "0",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
@@ -180,7 +180,7 @@ def _deploy(home: Path, sam: str, endpoint: str) -> None:
 
 def _bring_up(home: Path, sam: str, endpoint: str) -> None:
     _deploy(home, sam, endpoint)
-    session: Any = boto3.Session("test", "test", region_name=REGION)
+    session: Any = boto3.Session(LOCAL_KEY, LOCAL_KEY, region_name=LOCAL_REGION)
 
     def client(service: str) -> Any:
         return session.client(service, endpoint_url=endpoint)
@@ -210,8 +210,12 @@ def _bring_up(home: Path, sam: str, endpoint: str) -> None:
             "INGEST_URL": url,
             "API_KEY": key,
             "DATA_STREAM_TOKEN": DEMO_TOKEN,
-            "AWS_ENDPOINT_URL": endpoint,
             "STACK_NAME": STACK_NAME,
+            # Where the file is not in the current directory, it can be the environment: AWS's part of it too.
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_REGION": LOCAL_REGION,
+            "AWS_ACCESS_KEY_ID": LOCAL_KEY,
+            "AWS_SECRET_ACCESS_KEY": LOCAL_KEY,
         },
     )
     _say(f"Up. {home / 'stack.env'} has the addresses and keys; Ctrl-C stops the stack.")

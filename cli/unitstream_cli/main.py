@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -13,11 +13,27 @@ from unitstream_cli.admin.replay import replay
 from unitstream_cli.console import say
 from unitstream_cli.errors import CommandFailed, ExitCode
 from unitstream_cli.push.command import push
-from unitstream_cli.reads import commands as views
+from unitstream_cli.reads import commands as reads
+from unitstream_cli.settings import (
+    SHARED_OPTIONS,
+    ApiKeyFileOption,
+    Options,
+    ProfileOption,
+    RegionOption,
+    StackOption,
+    TokenFileOption,
+    UrlOption,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Commands(TyperGroup):
     """The commands, of which each may end with a `CommandFailed`: here it becomes a sentence and an exit code."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, shared_first(args))
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -32,6 +48,24 @@ class Commands(TyperGroup):
             raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
+def shared_first(arguments: Sequence[str]) -> list[str]:
+    """Move the shared options before the command: they may stand anywhere, but are its group's."""
+    shared, others = [], []
+    left = iter(arguments)
+    for argument in left:
+        if argument == "--":
+            others += [argument, *left]
+        elif argument.partition("=")[0] not in SHARED_OPTIONS:
+            others.append(argument)
+        elif "=" in argument:
+            shared.append(argument)
+        else:
+            value = next(left, None)
+            # Of what lacks its value the command complains.
+            (others if value is None else shared).extend([argument] if value is None else [argument, value])
+    return shared + others
+
+
 app = typer.Typer(
     name="unitstream",
     cls=Commands,
@@ -39,6 +73,8 @@ app = typer.Typer(
         "Data streams and their tokens, and data for them.\n\n"
         "A data stream takes the business metrics of a producer. Operators create one and hand its token to the "
         "producer, who then pushes files of data points to it. What was sent is read back as views and unit metrics."
+        "\n\n"
+        "The options below are those of all commands, and may also stand after a command's name."
     ),
     epilog=(
         "Exit codes: 0 done, 1 failed or not everything saved, 2 wrong usage, 3 bad input, 4 key, token or credentials "
@@ -51,14 +87,14 @@ app = typer.Typer(
 app.add_typer(streams.app, name="streams")
 app.command(epilog="Example: unitstream push orders.csv --agg-func Sum")(push)
 app.command(epilog="Example: unitstream replay failed-requests.json --stack unitstream")(replay)
-app.command(epilog="Example: unitstream metrics")(views.metrics)
-app.command(epilog="Example: unitstream series orders:Sum --filter region:eu")(views.series)
-app.command(epilog="Example: unitstream points orders:Sum --from 2022-10-01 --to 2022-10-02")(views.points)
+app.command(epilog="Example: unitstream metrics")(reads.metrics)
+app.command(epilog="Example: unitstream series orders:Sum --filter region:eu")(reads.series)
+app.command(epilog="Example: unitstream points orders:Sum --from 2022-10-01 --to 2022-10-02")(reads.points)
 app.command(epilog="Example: unitstream views orders:Sum --from 2022-10-01 --to 2022-10-31 --group-by region")(
-    views.views
+    reads.views
 )
 app.command(epilog="Example: unitstream unit-metrics costs:Sum orders:Sum --by week --group-by region --csv")(
-    views.unit_metrics
+    reads.unit_metrics
 )
 
 
@@ -70,7 +106,14 @@ def _print_version(*, asked: bool) -> None:
 
 @app.callback()
 def options(
+    ctx: typer.Context,
     *,
+    url: UrlOption = None,
+    api_key_file: ApiKeyFileOption = None,
+    token_file: TokenFileOption = None,
+    stack: StackOption = None,
+    region: RegionOption = None,
+    profile: ProfileOption = None,
     _version: Annotated[
         bool,
         typer.Option(
@@ -82,3 +125,6 @@ def options(
     ] = False,
 ) -> None:
     """What every command shares."""
+    ctx.obj = Options(url, api_key_file, token_file, stack, region, profile)
+    # `push` has some of them itself.
+    ctx.default_map = {"push": {"url": url, "api_key_file": api_key_file, "token_file": token_file}}

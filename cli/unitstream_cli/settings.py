@@ -58,6 +58,21 @@ StackOption = Annotated[
         "Default: STACK_NAME in the environment, then in .local/stack.env.",
     ),
 ]
+RegionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--region",
+        metavar="REGION",
+        help="AWS region of the stack. Default: AWS_REGION, then AWS_DEFAULT_REGION in the environment, then what the "
+        "profile says.",
+    ),
+]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option("--profile", metavar="NAME", help="AWS profile. Default: AWS_PROFILE in the environment."),
+]
+# They belong to the command as a whole, and may stand anywhere.
+SHARED_OPTIONS = ("--url", "--api-key-file", "--token-file", "--stack", "--region", "--profile")
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document to stdout, for scripts; messages go to stderr.")
 ]
@@ -76,11 +91,54 @@ class Service(NamedTuple):
 
 
 class StackSettings(NamedTuple):
-    """The name of the stack, the endpoint of AWS if it is another one, and whether that is the local stack's."""
+    """Where the stack is. `endpoint` is AWS's if there is none, `is_local` says that it is the local stack's.
+
+    `region` and `profile` are those that were given; `looked_at` says which and where, for a person.
+    """
 
     name: str
     endpoint: str | None
     is_local: bool
+    region: str | None
+    profile: str | None
+    looked_at: str
+
+
+class Options(NamedTuple):
+    """What the options say that all commands share."""
+
+    url: str | None = None
+    api_key_file: Path | None = None
+    token_file: Path | None = None
+    stack_name: str | None = None
+    region: str | None = None
+    profile: str | None = None
+
+    def service(self) -> Service:
+        """Return the service that is meant. Raises as `service` does."""
+        return service(self.url, self.api_key_file, self.token_file)
+
+    def stack(self) -> StackSettings:
+        """Return the stack that the options, the environment or `.local/stack.env` name.
+
+        Raises `CommandFailed` (USAGE) when none does.
+        """
+        local = _stack_env()
+        name = self.stack_name or os.environ.get(STACK_NAME) or local.get(STACK_NAME)
+        if not name:
+            raise CommandFailed(
+                "the name of the stack is missing.",
+                f"Give --stack NAME, or STACK_NAME in the environment, or run in a directory whose {STACK_ENV} has it: "
+                "`make run` writes it.",
+                exit_code=ExitCode.USAGE,
+            )
+        local_endpoint = local.get(AWS_ENDPOINT_URL) if name == local.get(STACK_NAME) else None
+        endpoint = os.environ.get(AWS_ENDPOINT_URL) or local_endpoint
+        is_local = endpoint is not None and endpoint == local_endpoint and is_loopback(endpoint)
+        region, region_place = _first("--region", self.region, "AWS_REGION", "AWS_DEFAULT_REGION")
+        profile, profile_place = _first("--profile", self.profile, "AWS_PROFILE")
+        looked_at = f"region {region_place}, profile {profile_place}" + (f", endpoint {endpoint}" if endpoint else "")
+        return StackSettings(name, endpoint, is_local, region, profile, looked_at)
 
 
 def service(url: str | None, api_key_file: Path | None, token_file: Path | None) -> Service:
@@ -117,23 +175,12 @@ def service(url: str | None, api_key_file: Path | None, token_file: Path | None)
     return Service(address, api_key, token)
 
 
-def stack(name: str | None) -> StackSettings:
-    """Return the stack that the option, the environment or `.local/stack.env` names.
-
-    Raises `CommandFailed` (USAGE) when none does.
-    """
-    local = _stack_env()
-    found = name or os.environ.get(STACK_NAME) or local.get(STACK_NAME)
-    if not found:
-        raise CommandFailed(
-            "the name of the stack is missing.",
-            f"Give --stack NAME, or STACK_NAME in the environment, or run in a directory whose {STACK_ENV} has it: "
-            "`make run` writes it.",
-            exit_code=ExitCode.USAGE,
-        )
-    local_endpoint = local.get(AWS_ENDPOINT_URL) if found == local.get(STACK_NAME) else None
-    endpoint = os.environ.get(AWS_ENDPOINT_URL) or local_endpoint
-    return StackSettings(found, endpoint, endpoint is not None and endpoint == local_endpoint and is_loopback(endpoint))
+def _first(option: str, given: str | None, *variables: str) -> tuple[str | None, str]:
+    """Return what an option or else the environment says, and where, for a person."""
+    for place, text in ((option, given), *((name, os.environ.get(name)) for name in variables)):
+        if text:
+            return text, f"{text} ({place})"
+    return None, f"in none of {', '.join((option, *variables))}"
 
 
 def _secret(path: Path | None, name: str, local: dict[str, str]) -> str:

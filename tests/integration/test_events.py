@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import support
-
-from unitstream_cli.admin import replay
+from compare_answers import difference, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 EVENTS = support.REPOSITORY / "events"
-EXCHANGES = {exchange.name: exchange for exchange in replay.ordered(sorted(EVENTS.glob("*.json")), EVENTS / "answers")}
+EXCHANGES = {exchange.name: exchange for exchange in in_order(EVENTS.glob("*.json"))}
 
 # What API Gateway sends in each event of a REST API's Lambda proxy integration, payload 1.0.
 KEYS = {
@@ -58,7 +57,7 @@ def test_an_event_gets_its_answer(name: str, invoke: Callable[[dict[str, Any]], 
     while before := chain[0].after:
         chain.insert(0, EXCHANGES[before])
     for exchange in chain:
-        if different := replay.difference(exchange.answer, invoke(exchange.event)):
+        if different := difference(exchange.answer, invoke(exchange.event)):
             pytest.fail(f"{exchange.name}: {different}")
 
 
@@ -92,11 +91,11 @@ def test_a_difference_shows_both_answers() -> None:
     """Also one that Python's `==` does not see."""
     expected = {"statusCode": 201, "headers": {"Content-Type": "application/json"}, "body": {"received": 1}}
     actual = {"statusCode": 201, "multiValueHeaders": {"Content-Type": ["application/json"]}}
-    assert replay.difference(expected, actual | {"body": '{"received": 1}'}) is None
+    assert difference(expected, actual | {"body": '{"received": 1}'}) is None
     for body in ('{"received": 2}', '{"received": true}', "<html>"):
-        shown = replay.difference(expected, actual | {"body": body})
+        shown = difference(expected, actual | {"body": body})
         assert shown is not None
         assert shown.count('"statusCode": 201') == 2
-    assert replay.difference(expected, actual | {"statusCode": 200, "body": '{"received": 1}'})
-    assert replay.difference(expected, actual | {"multiValueHeaders": {}, "body": '{"received": 1}'})
-    assert replay.difference(expected, {"errorType": "Runtime.ExitError"})
+    assert difference(expected, actual | {"statusCode": 200, "body": '{"received": 1}'})
+    assert difference(expected, actual | {"multiValueHeaders": {}, "body": '{"received": 1}'})
+    assert difference(expected, {"errorType": "Runtime.ExitError"})

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from compare_answers import difference, in_order
 from emulator import FUNCTIONS, LARGEST_EVENT_BYTES, silent_server
 from stack import DEMO_TOKEN
 from support import REPOSITORY, create_stream, get_event, point, proxy_event, request_body, stored_points
 
 from unitstream.table import STATEMENTS_PER_WRITE
-from unitstream_cli.admin import replay
 from views.forms import LARGEST_BODY_BYTES
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from support import Tables
 
 EVENTS = REPOSITORY / "events"
-EXCHANGES = {exchange.name: exchange for exchange in replay.ordered(sorted(EVENTS.glob("*.json")), EVENTS / "answers")}
+EXCHANGES = {exchange.name: exchange for exchange in in_order(EVENTS.glob("*.json"))}
 FIRST_HOUR = datetime(2022, 1, 1, tzinfo=UTC)
 NOW = 1_700_000_000_000
 HOURS = 4 * 7 * 24
@@ -156,7 +156,7 @@ def answers(function: Emulator, views: Emulator) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", EXCHANGES)
 def test_an_event_gets_its_answer(name: str, answers: dict[str, Any]) -> None:
-    if different := replay.difference(EXCHANGES[name].answer, answers[name]):
+    if different := difference(EXCHANGES[name].answer, answers[name]):
         pytest.fail(different)
 
 

@@ -10,6 +10,7 @@ import typer
 from botocore.exceptions import (
     ClientError,
     EndpointConnectionError,
+    InvalidRegionError,
     NoCredentialsError,
     NoRegionError,
     ProfileNotFound,
@@ -20,6 +21,9 @@ from typer.testing import CliRunner
 from unitstream_cli.admin.aws import foreseen_errors
 from unitstream_cli.errors import BadInput, CommandFailed, ExitCode, Interrupted, Rejected, Unreachable
 from unitstream_cli.main import app
+from unitstream_cli.settings import StackSettings
+
+STACK = StackSettings("s", None, is_local=False, region="r", profile=None, looked_at="region r (AWS_REGION)")
 
 
 def end_with(failure: BaseException, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str, str]:
@@ -28,7 +32,7 @@ def end_with(failure: BaseException, monkeypatch: pytest.MonkeyPatch) -> tuple[i
     def fail(*_: object) -> None:
         raise failure
 
-    monkeypatch.setattr("unitstream_cli.settings.stack", fail)
+    monkeypatch.setattr("unitstream_cli.settings.Options.stack", fail)
     result = CliRunner().invoke(app, ["streams", "list"])
     return result.exit_code, result.stdout, result.stderr
 
@@ -62,6 +66,16 @@ def test_a_message_is_printed_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert end_with(BadInput(message), monkeypatch) == (3, "", f"Error: {message}\n")
 
 
+@pytest.mark.parametrize(
+    "failure", [NoRegionError(), NoCredentialsError(), ProfileNotFound(profile="p"), ReadTimeoutError(endpoint_url="x")]
+)
+def test_what_was_looked_at_is_said(failure: Exception) -> None:
+    """Who set a region reads which one was taken, and from where."""
+    with pytest.raises(CommandFailed) as failed, foreseen_errors(STACK):
+        raise failure
+    assert "What was looked at: region r (AWS_REGION)." in f"{failed.value.message} {failed.value.hint}"
+
+
 @pytest.mark.parametrize("failure", [KeyboardInterrupt(), typer.Abort()])
 def test_ctrl_c_ends_with_130(failure: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also at a question."""
@@ -74,6 +88,7 @@ def test_ctrl_c_ends_with_130(failure: BaseException, monkeypatch: pytest.Monkey
         (NoCredentialsError(), ExitCode.REJECTED),
         (ProfileNotFound(profile="p"), ExitCode.REJECTED),
         (NoRegionError(), ExitCode.USAGE),
+        (InvalidRegionError(region_name="no region"), ExitCode.USAGE),
         (EndpointConnectionError(endpoint_url="https://x"), ExitCode.UNREACHABLE),
         (ReadTimeoutError(endpoint_url="https://x"), ExitCode.UNREACHABLE),
         (refusal("ExpiredTokenException"), ExitCode.REJECTED),
@@ -85,7 +100,7 @@ def test_ctrl_c_ends_with_130(failure: BaseException, monkeypatch: pytest.Monkey
     ],
 )
 def test_what_aws_refuses_is_a_sentence_and_a_hint(failure: Exception, exit_code: ExitCode) -> None:
-    with pytest.raises(CommandFailed) as failed, foreseen_errors():
+    with pytest.raises(CommandFailed) as failed, foreseen_errors(STACK):
         raise failure
     assert failed.value.exit_code is exit_code
     assert failed.value.hint
@@ -94,7 +109,7 @@ def test_what_aws_refuses_is_a_sentence_and_a_hint(failure: Exception, exit_code
 def test_what_nobody_foresaw_passes() -> None:
     """It is a bug, so its traceback must be seen."""
     unforeseen = refusal("ValidationException")
-    with pytest.raises(ClientError) as raised, foreseen_errors():
+    with pytest.raises(ClientError) as raised, foreseen_errors(STACK):
         raise unforeseen
     assert raised.value is unforeseen
 

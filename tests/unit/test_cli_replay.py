@@ -242,39 +242,3 @@ def test_ctrl_c_says_how_far_it_came(functions: FakeLambda, run: Callable[..., R
     result = run(json.dumps([EVENT, EVENT, EVENT]))
     assert result.exit_code == ExitCode.INTERRUPTED
     assert "stopped after 1 of 3 events" in result.stderr
-
-
-def write_answer(folder: Path, name: str, status: int, after: str | None = None) -> None:
-    folder.mkdir(exist_ok=True)
-    headers = {"Content-Type": "application/json"}
-    answer = {"after": after, "statusCode": status, "headers": headers, "body": SAVED}
-    (folder / name).write_text(json.dumps(answer))
-
-
-def test_answers_are_compared_in_their_order(functions: FakeLambda, run: Callable[..., Result], tmp_path: Path) -> None:
-    """What is expected is good, whatever its status; what differs is shown in full."""
-    write_answer(tmp_path / "answers", "0.json", 400, after="1")
-    write_answer(tmp_path / "answers", "1.json", 201)
-    functions.answers = iter([response(201, SAVED), response(400, SAVED)])
-    options = ("--answers", str(tmp_path / "answers"))
-    result = run(json.dumps(EVENT), json.dumps(EVENT), options=options)
-    assert result.exit_code == 0, result.output
-    assert [line.split()[:3] for line in result.stdout.splitlines()] == [["same", "1", "201"], ["same", "0", "400"]]
-
-    result = run(json.dumps(EVENT), json.dumps(EVENT), options=options)
-    assert result.exit_code == ExitCode.FAILED
-    assert [line.split()[0] for line in result.stdout.splitlines()] == ["same", "differs"]
-    assert '"statusCode": 400' in result.stderr
-    assert '"statusCode": 201' in result.stderr
-
-
-@pytest.mark.parametrize("afters", [("1", "0"), None])
-def test_answers_that_lack_or_contradict_each_other_are_bad_input(
-    functions: FakeLambda, run: Callable[..., Result], tmp_path: Path, afters: tuple[str, str] | None
-) -> None:
-    (tmp_path / "answers").mkdir()
-    for number, after in enumerate(afters or ()):
-        write_answer(tmp_path / "answers", f"{number}.json", 201, after)
-    result = run(json.dumps(EVENT), json.dumps(EVENT), options=("--answers", str(tmp_path / "answers")))
-    assert result.exit_code == ExitCode.BAD_INPUT
-    assert not functions.invocations

@@ -9,6 +9,8 @@ import pytest
 
 from unitstream_cli import settings
 from unitstream_cli.errors import BadInput, CommandFailed, ExitCode
+from unitstream_cli.main import shared_first
+from unitstream_cli.settings import Options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +27,7 @@ LOCAL = {
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current directory, and an environment that says nothing."""
-    for name in LOCAL:
+    for name in (*LOCAL, "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -46,7 +48,7 @@ def secret_file(folder: Path, text: str) -> Path:
 def test_beside_make_run_nothing_need_be_said(folder: Path) -> None:
     write_stack_env(folder)
     assert tuple(settings.service(None, None, None)) == (LOCAL["API_URL"], "local-key", "ds_local")
-    assert settings.stack(None) == ("unitstream-local", "http://127.0.0.1:4566", True)
+    assert Options().stack()[:3] == ("unitstream-local", "http://127.0.0.1:4566", True)
 
 
 def test_options_come_before_the_environment_and_that_before_stack_env(
@@ -57,8 +59,8 @@ def test_options_come_before_the_environment_and_that_before_stack_env(
     monkeypatch.setenv("DATA_STREAM_TOKEN", "ds_environment")
     monkeypatch.setenv("STACK_NAME", "environment")
     assert settings.service(None, secret_file(folder, "file-key\n"), None)[1:] == ("file-key", "ds_environment")
-    assert settings.stack(None).name == "environment"
-    assert settings.stack("option").name == "option"
+    assert Options().stack().name == "environment"
+    assert Options(stack_name="option").stack().name == "option"
 
 
 def test_what_belongs_to_the_local_stack_is_not_used_with_another_service(folder: Path) -> None:
@@ -72,15 +74,19 @@ def test_what_belongs_to_the_local_stack_is_not_used_with_another_service(folder
 
 def test_another_stack_is_not_looked_for_at_the_local_endpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_stack_env(folder)
-    assert settings.stack("unitstream") == ("unitstream", None, False)
+    assert Options(stack_name="unitstream").stack()[:3] == ("unitstream", None, False)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9999")
-    assert settings.stack("unitstream-local") == ("unitstream-local", "http://127.0.0.1:9999", False)
+    assert Options(stack_name="unitstream-local").stack()[:3] == (
+        "unitstream-local",
+        "http://127.0.0.1:9999",
+        False,
+    )
 
 
 def test_an_endpoint_elsewhere_is_never_taken_for_the_local_one(folder: Path) -> None:
     """Whatever stack.env says: the local stack's credentials are for the loopback interface."""
     write_stack_env(folder, AWS_ENDPOINT_URL="https://aws.example.com")
-    assert not settings.stack(None).is_local
+    assert not Options().stack().is_local
 
 
 @pytest.mark.parametrize(
@@ -110,7 +116,7 @@ def test_what_is_missing_is_named_with_every_way_to_give_it() -> None:
     ways = ("--url", "API_URL", "--api-key-file", "API_KEY", "--token-file", "DATA_STREAM_TOKEN", ".local/stack.env")
     assert all(way in str(failed.value.hint) for way in ways)
     with pytest.raises(CommandFailed) as failed:
-        settings.stack(None)
+        Options().stack()
     assert failed.value.exit_code is ExitCode.USAGE
     assert all(way in str(failed.value.hint) for way in ("--stack", "STACK_NAME", ".local/stack.env"))
 
@@ -159,3 +165,41 @@ def test_secrets_are_not_shown(folder: Path) -> None:
     assert LOCAL["API_URL"] in shown
     assert "local-key" not in shown
     assert "ds_local" not in shown
+
+
+@pytest.mark.parametrize(
+    ("option", "environment", "region", "place"),
+    [
+        ("eu-west-1", {"AWS_REGION": "x", "AWS_DEFAULT_REGION": "y"}, "eu-west-1", "eu-west-1 (--region)"),
+        (None, {"AWS_REGION": "eu-west-2", "AWS_DEFAULT_REGION": "y"}, "eu-west-2", "eu-west-2 (AWS_REGION)"),
+        (None, {"AWS_DEFAULT_REGION": "eu-west-3"}, "eu-west-3", "eu-west-3 (AWS_DEFAULT_REGION)"),
+        (None, {"AWS_REGION": ""}, None, "in none of --region, AWS_REGION, AWS_DEFAULT_REGION"),
+    ],
+)
+def test_the_region_is_looked_for_in_places_that_an_error_can_name(
+    monkeypatch: pytest.MonkeyPatch,
+    option: str | None,
+    environment: dict[str, str],
+    region: str | None,
+    place: str,
+) -> None:
+    for name, text in environment.items():
+        monkeypatch.setenv(name, text)
+    found = Options(stack_name="unitstream", region=option, profile="prod").stack()
+    assert (found.region, found.profile) == (region, "prod")
+    assert found.looked_at == f"region {place}, profile prod (--profile)"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ordered"),
+    [
+        ("views a:Sum --url https://x --csv", "--url https://x views a:Sum --csv"),
+        ("streams list --stack=s --region r", "--stack=s --region r streams list"),
+        ("--url x views", "--url x views"),
+        ("push -- --url x", "push -- --url x"),
+        ("views --url", "views --url"),
+    ],
+)
+def test_the_options_of_all_commands_may_stand_anywhere(arguments: str, ordered: str) -> None:
+    """But for what comes after --, which is a name."""
+    assert shared_first(arguments.split()) == ordered.split()

@@ -4,169 +4,29 @@ from __future__ import annotations
 
 import json
 import threading
-from datetime import date, datetime
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import typer
-from hypothesis import example, given
-from hypothesis import strategies as st
-from rich.text import Text
 from support import free_port
 from typer.testing import CliRunner, Result
 
-from unitstream.periods import Timeframe
+from unitstream.identity import AggFunc, Metric
+from unitstream.views import unit_cell
 from unitstream_cli.errors import ExitCode
 from unitstream_cli.main import app
-from unitstream_cli.reads.commands import Metric, label_of, metric, one_table, timeframe_of
-from unitstream_cli.reads.tables import (
-    Column,
-    along,
-    bar_column,
-    fit,
-    number_column,
-    numbers,
-    percents,
-    sparkline,
-    text_column,
-)
+from unitstream_cli.reads.arguments import day, metric, timeframe_of
+from unitstream_cli.reads.asking import one_table
+from unitstream_cli.reads.rows import aggregated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
 OCTOBER = ("--from", "2022-10-01", "--to", "2022-10-31")
-VALUES = st.floats(-9.99e125, 9.99e125, allow_nan=False)
-
-
-# --- Numbers ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("values", "written"),
-    [
-        ([1234567.0, 3.0], ["1,234,567", "3"]),
-        ([12.5, 1234.5678], ["12.50", "1,234.57"]),
-        ([12.5, 3.0], ["12.5", "3.0"]),
-        ([0.5, 0.25], ["0.50", "0.25"]),
-        ([2.1394856, 11.5], ["2.139", "11.500"]),
-        ([0.0123456, 0.02], ["0.012346", "0.020000"]),
-        ([1e20, 5.5], ["1e+20", "5.5"]),
-        ([1e-130], ["1e-130"]),
-        ([-3.0, None, 0.0], ["-3", "-", "0"]),
-        ([], []),
-    ],
-)
-def test_the_numbers_of_a_column_have_as_many_decimals_as_it_takes(
-    values: list[float | None], written: list[str]
-) -> None:
-    assert numbers(values) == written
-
-
-def test_a_number_that_rounding_would_swallow_keeps_two_digits() -> None:
-    """0.00 would be a lie."""
-    assert numbers([1234.5678, 0.00123456, -1e-9, 0.0]) == ["1,234.57", "0.0012", "-1e-09", "0.00"]
-
-
-@given(st.lists(VALUES, min_size=1))
-def test_no_number_is_far_from_what_is_written(values: list[float]) -> None:
-    """Half a unit of the last place that all have, or of its own second digit."""
-    for value, text in zip(values, numbers(values), strict=True):
-        assert float(text.replace(",", "")) == pytest.approx(value, rel=0.05)
-
-
-@pytest.mark.parametrize(
-    ("share", "written"),
-    [(0.123, "+12.3%"), (-0.5, "-50.0%"), (0.0, "0.0%"), (12.5, "+1,250.0%"), (1e9, "+1.00e+11%"), (None, "-")],
-)
-def test_a_change_is_in_percent_with_its_sign(share: float | None, written: str) -> None:
-    assert percents([share]) == [written]
-
-
-# --- Bars and lines ---------------------------------------------------------------------------------------------------
-
-
-def bars_of(values: Sequence[float | None]) -> list[tuple[float, float]]:
-    return [(bar.begin, bar.end) for bar in bar_column(values, rank=0).cells if not isinstance(bar, Text)]
-
-
-def test_bars_begin_at_zero() -> None:
-    """Which lies at the left, at the right, or in between."""
-    assert bars_of([1.0, 4.0, None, 0.0]) == [(0, 0.25), (0, 1), (0, 0), (0, 0)]
-    assert bars_of([-1.0, -4.0]) == [(0.75, 1), (0, 1)]
-    assert bars_of([-1.0, 3.0]) == [(0, 0.25), (0.25, 1)]
-    assert bars_of([0.0, None]) == [(0, 0), (0, 0)]
-
-
-def test_a_line_goes_from_the_lowest_value_to_the_highest() -> None:
-    assert sparkline([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]) == "▁▂▃▄▅▆▇█"
-    assert sparkline([-5.0, None, 5.0]) == "▁ █"
-    assert sparkline([3.0, 3.0]) == "▄▄"
-    assert sparkline([]) == ""
-
-
-@given(st.lists(st.none() | st.floats(allow_nan=False, allow_infinity=False)))
-@example([0.0, 5e-324])
-def test_bars_and_lines_are_drawn_of_any_values(values: list[float | None]) -> None:
-    """Also of those whose difference is infinite, or half of it nothing."""
-    assert all(0 <= begin <= end <= 1 for begin, end in bars_of(values))
-    assert [character == " " for character in sparkline(values)] == [value is None for value in values]
-
-
-def test_values_stand_where_their_periods_are() -> None:
-    """Days, hours and months that lack data leave a gap."""
-    week = Timeframe("2022-10-01", "2022-10-07")
-    assert along(week, "day", [("2022-10-02", 1.0), ("2022-10-07", 2.0)], 60) == [None, 1, None, None, None, None, 2]
-    hours = along(Timeframe("2022-10-01", "2022-10-02"), "hour", [("2022-10-02T01:00:00Z", 3.0)], 60)
-    assert (len(hours), hours[25]) == (48, 3.0)
-    # Whose first month began before the timeframe.
-    quarter = Timeframe("2022-01-15", "2022-03-02")
-    assert along(quarter, "month", [("2022-01-01", 1.0), ("2022-03-01", 3.0)], 60) == [1, None, 3]
-    assert along(quarter, "week", [("2022-01-10", 1.0)], 60) == [1] + [None] * 7
-
-
-def test_periods_that_share_a_place_have_their_mean() -> None:
-    days = [(f"2022-10-{day:02}", float(day)) for day in range(1, 31) if day != 3]
-    assert along(Timeframe("2022-10-01", "2022-10-30"), "day", days, 15)[:3] == [1.5, 4.0, 5.5]
-    year = along(Timeframe("1970-01-01", "9999-12-31"), "hour", [("9999-12-31T23:00:00Z", 1.0)], 20)
-    assert year == [None] * 19 + [1.0]
-
-
-# --- Tables -----------------------------------------------------------------------------------------------------------
-
-FITTED = [
-    text_column("day", ["2022-10-01"], folds=False),
-    text_column("region", ["a region with a long name"]),
-    number_column("value", ["1,234.50"]),
-    number_column("points", ["24"], rank=1),
-    bar_column([1234.5], rank=2),
-]
-
-
-def widths_in(room: int | None, columns: Sequence[Column] = FITTED) -> dict[str, int]:
-    return {column.title or "bar": width for column, width in fit(columns, room)}
-
-
-def test_without_a_limit_columns_are_as_wide_as_they_like() -> None:
-    assert widths_in(None) == {"day": 10, "region": 25, "value": 8, "points": 6, "bar": 30}
-    assert widths_in(500) == widths_in(None)
-
-
-def test_in_a_narrow_terminal_bars_go_first_and_numbers_never() -> None:
-    """What is left shares the room; where that is not enough, the table is wider than the terminal."""
-    assert widths_in(60) == {"day": 10, "region": 18, "value": 8, "points": 6, "bar": 10}
-    assert widths_in(53) == {"day": 10, "region": 23, "value": 8, "points": 6}
-    assert widths_in(40) == {"day": 10, "region": 18, "value": 8}
-    assert widths_in(20) == {"day": 10, "region": 12, "value": 8}
-
-
-def test_labels_of_lines_are_short_and_cannot_move_the_cursor() -> None:
-    assert label_of({"region": "eu", "plan": None}) == "eu, -"
-    assert label_of({"region": "\x1b[2J"}) == "\\x1b[2J"
-    assert label_of({"region": "x" * 100}) == "x" * 23 + "…"
-    assert label_of({}) == ""
 
 
 # --- Arguments --------------------------------------------------------------------------------------------------------
@@ -183,7 +43,7 @@ def test_labels_of_lines_are_short_and_cannot_move_the_cursor() -> None:
 )
 def test_a_metric_is_a_name_and_a_function(text: str, read: tuple[str, str]) -> None:
     """Divided by the last colon, because names may have some too."""
-    assert metric(text) == Metric(*read)
+    assert metric(text) == read
 
 
 @pytest.mark.parametrize("text", ["", "orders", ":Sum", "orders:", "orders:Summe", "Sum:orders"])
@@ -192,14 +52,20 @@ def test_what_is_no_metric_is_refused(text: str) -> None:
         metric(text)
 
 
+@pytest.mark.parametrize("text", ["", "2024-02-31", "2024-1-1", "20240101", "1.10.2022", "2022-10-01T00:00:00Z"])
+def test_what_is_no_day_is_refused_in_our_words(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match=r"is no day that exists: write it like 2022-10-31\.$"):
+        day(text)
+
+
 def test_the_default_is_the_last_thirty_days() -> None:
     """Up to the last day if there is one, and none before 1970."""
     today = date(2022, 10, 30)
     assert timeframe_of(None, None, today) == ("2022-10-01", "2022-10-30")
-    assert timeframe_of(None, datetime(2022, 3, 1), today) == ("2022-01-31", "2022-03-01")  # noqa: DTZ001  # as typer does
-    assert timeframe_of(datetime(2022, 10, 29), None, today) == ("2022-10-29", "2022-10-30")  # noqa: DTZ001  # as above
-    assert timeframe_of(None, datetime(1970, 1, 5), today) == ("1970-01-01", "1970-01-05")  # noqa: DTZ001  # as above
-    assert timeframe_of(None, datetime(1, 1, 5), today)[1] == "0001-01-05"  # noqa: DTZ001  # as above
+    assert timeframe_of(None, date(2022, 3, 1), today) == ("2022-01-31", "2022-03-01")
+    assert timeframe_of(date(2022, 10, 29), None, today) == ("2022-10-29", "2022-10-30")
+    assert timeframe_of(None, date(1970, 1, 5), today) == ("1970-01-01", "1970-01-05")
+    assert timeframe_of(None, date(1, 1, 5), today)[1] == "0001-01-05"
 
 
 # --- Pages of CSV -----------------------------------------------------------------------------------------------------
@@ -529,6 +395,155 @@ def test_finding_nothing_is_said_and_is_no_error(service: Service, unitstream: R
     assert "`unitstream metrics`" in result.stderr
 
 
+# --- By value, the largest, all together ------------------------------------------------------------------------------
+
+SERVICES: list[tuple[dict[str, str | None], list[tuple[str, float | None, int]]]] = [
+    ({"service": "a"}, [("2022-10-01", 0.1, 1), ("2022-10-02", 5.0, 3)]),
+    ({"service": None}, [("2022-10-01", 0.2, 2), ("2022-10-02", None, 0)]),
+    ({"service": "c"}, [("2022-10-01", -7.5, 4)]),
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "rows"),
+    [
+        (("--sort", "value"), ["02 a 5.0", "01 - 0.2", "01 a 0.1", "01 c -7.5", "02 - -"]),
+        (("--top", "2"), ["02 a 5.0", "01 - 0.2", "3 others - -7.4"]),
+        (("--top", "4"), ["02 a 5.0", "01 - 0.2", "01 a 0.1", "01 c -7.5", "1 other - -"]),
+        (("--top", "5", "--total"), ["02 a 5.0", "01 - 0.2", "01 a 0.1", "01 c -7.5", "02 - -", "total - -2.2"]),
+        (("--top", "1", "--total"), ["02 a 5.0", "4 others - -7.2", "total - -2.2"]),
+        (("--total",), ["01 a 0.1", "02 a 5.0", "01 - 0.2", "02 - -", "01 c -7.5", "total - -2.2"]),
+    ],
+)
+def test_rows_by_value_and_rows_of_several(
+    service: Service, unitstream: Run, options: tuple[str, ...], rows: list[str]
+) -> None:
+    """The largest first, one row for all others, and one for all: exact sums of what the rows say."""
+    service.answers(view_of(*SERVICES))
+    _, _, *lines = unitstream("views", "orders:Sum", *OCTOBER, *options).stdout.partition("\n\n")[0].splitlines()
+    found = [line.removeprefix("2022-10-").split() for line in lines]
+    assert [" ".join(cells[: len(row.split())]) for cells, row in zip(found, rows, strict=True)] == rows
+
+
+@pytest.mark.parametrize(
+    ("function", "several", "together"),
+    [
+        ("Sum", [(0.1, 1), (0.2, 5), (None, 0)], 0.3),
+        ("Sum", [(19.99, 1), (5.01, 1), (-25.0, 1)], 0.0),
+        ("Average", [(1.0, 1), (4.0, 2)], 3.0),
+        ("Average", [(1.0, None), (4.0, None)], None),
+        ("Maximum", [(-1.0, None), (-4.0, None)], -1.0),
+        ("Minimum", [(1.0, 1), (None, 0), (4.0, 1)], 1.0),
+        ("Sum", [(None, 0)], None),
+    ],
+)
+def test_several_rows_are_together_what_the_function_says(
+    function: AggFunc, several: list[tuple[float | None, int | None]], together: float | None
+) -> None:
+    """A mean weighs each row by its points: that of their means would be another number."""
+    assert aggregated(function, several) == together
+
+
+def unit_metric_of(*cells: tuple[str, float, float, float, float], function: str = "Sum") -> dict[str, Any]:
+    numerator, denominator = Metric("costs", "Sum"), Metric("orders", function)  # type: ignore[arg-type]  # one of them
+    data = [unit_cell(numerator, denominator, date, values, 2)._asdict() for date, *values in cells]  # type: ignore[arg-type]  # four
+    return view_of() | {
+        "numerator": numerator._asdict(),
+        "denominator": denominator._asdict(),
+        "previous_start_date": "2022-09-28",
+        "previous_end_date": "2022-09-30",
+        "series": [{"dimensions": {}, "data": data}],
+    }
+
+
+def test_the_total_of_a_unit_metric_is_the_quotient_of_totals(service: Service, unitstream: Run) -> None:
+    """And no sum of quotients; where a mean is in it, it is left out, and that is said."""
+    cells = [("2022-10-01", 10.0, 1.0, 4.0, 2.0), ("2022-10-02", 20.0, 5.0, 4.0, 2.0)]
+    service.answers(unit_metric_of(*cells))
+    (total,) = [
+        row
+        for row in rows_of(unitstream("unit-metrics", "costs:Sum", "orders:Sum", "--total").stdout)
+        if row[:1] == ["total"]
+    ]
+    assert total == ["total", "30", "6", "5", "2", "+3", "+150.0%"]
+    service.answers(unit_metric_of(*cells, function="Average"))
+    unitstream("metrics")
+    result = unitstream("unit-metrics", "costs:Sum", "orders:Average", "--total")
+    assert ["all", "30", *"-----"] in rows_of(result.stdout)
+    assert "An Average of several rows is left out" in result.stderr
+
+
+def test_a_table_for_a_spreadsheet_that_writes_commas(service: Service, unitstream: Run) -> None:
+    """Numbers alone have them: a name stays as it is."""
+    service.answers(
+        b"timestamp,plan,value,record_id,received_at\r\n2022-10-01 00:00:00,1.5,-12.5,aa,2022-10-01 00:00:00.123\r\n"
+    )
+    asked = ("points", "orders:Sum", "--csv", "--decimal", ",")
+    assert unitstream(*asked, "--total").stdout.splitlines() == [
+        "timestamp;plan;value;record_id;received_at",
+        "2022-10-01 00:00:00;1.5;-12,5;aa;2022-10-01 00:00:00.123",
+        "total;;-12,5;;",
+    ]
+    assert unitstream(*asked, "--delimiter", "tab").stdout.splitlines()[0].split("\t")[1:3] == ["plan", "value"]
+
+
+def test_a_table_by_value_has_every_digit(service: Service, unitstream: Run) -> None:
+    service.answers(
+        b"date,region,value,points\r\n2022-10-01,eu,0.30000000000000004,2\r\n2022-10-02,,1e-130,1\r\n2022-10-03,x,,0\r\n"
+    )
+    assert unitstream(
+        "views", "orders:Sum", "--csv", "--top", "1", "--total", "--delimiter", ";"
+    ).stdout.splitlines() == [
+        "date;region;value;points",
+        "2022-10-01;eu;0.30000000000000004;2",
+        "2 others;;1e-130;1",
+        "total;;0.30000000000000004;3",
+    ]
+
+
+NOTICE = {"parameter": "metric_name", "code": "unknown_metric", "detail": "no metric 'x:Sum': did you mean orders:Sum?"}
+
+
+@pytest.mark.parametrize("form", [(), ("--json",), ("--csv",)])
+def test_notices_are_said_by_the_names_of_the_options(service: Service, unitstream: Run, form: tuple[str, ...]) -> None:
+    """On stderr, so that what scripts read stays what it is."""
+    told = [NOTICE, NOTICE | {"parameter": "group_by", "detail": "no 'x'"}]
+    if form == ("--csv",):
+        service.answers(b"date,value,points\r\n", X_Notices=json.dumps(told))
+    else:
+        service.answers(view_of() | {"notices": told})
+    result = unitstream("views", "x:Sum", *form)
+    assert result.exit_code == ExitCode.OK
+    assert result.stderr.splitlines()[-2:] == [
+        "Notice: METRIC: no metric 'x:Sum': did you mean orders:Sum?",
+        "Notice: --group-by: no 'x'.",
+    ]
+    assert "Notice" not in result.stdout
+
+
+def test_where_the_service_is_may_stand_before_or_after_the_command(service: Service, unitstream: Run) -> None:
+    """Each of these options is there once, and of the whole command."""
+    service.answers(view_of())
+    url, unitstream.url = unitstream.url, "http://127.0.0.1:9"
+    assert unitstream("--url", url, "views", "orders:Sum").exit_code == ExitCode.OK
+    assert (
+        unitstream("views", "orders:Sum", f"--url={url}", "--csv", "--give-up-after", "0").exit_code
+        == ExitCode.UNREACHABLE
+    )
+    assert [asked.accept for asked in service.asked] == ["application/json", "text/csv"]
+
+
+def test_giving_up_says_what_happened(service: Service, unitstream: Run) -> None:
+    """When the time is not over yet, but the next attempt would come after it, too."""
+    service.answers({"title": "Busy"}, 503, Retry_After="3")
+    wait = unitstream("metrics", "--give-up-after", "2")
+    assert "and asks to wait for 3 s, which is more than --give-up-after 2." in wait.stderr
+    none = unitstream("metrics", "--give-up-after", "0")
+    assert "which is more than --give-up-after 0." in none.stderr
+
+
+# --- What goes wrong --------------------------------------------------------------------------------------------------
+
 PROBLEM = "urn:unitstream:problem:"
 
 
@@ -587,6 +602,12 @@ def test_no_service_at_all_has_its_exit_code(unitstream: Run) -> None:
         ("views", "orders:Sum", "--from", "1.10.2022"),
         ("views", "orders:Sum", "--csv", "--json"),
         ("unit-metrics", "orders:Sum"),
+        ("views", "orders:Sum", "--from", "2024-02-31"),
+        ("views", "orders:Sum", "--json", "--top", "3"),
+        ("views", "orders:Sum", "--top", "0"),
+        ("points", "orders:Sum", "--decimal", ","),
+        ("points", "orders:Sum", "--csv", "--delimiter", ",", "--decimal", ","),
+        ("points", "orders:Sum", "--csv", "--delimiter", ":"),
     ],
 )
 def test_wrong_usage_is_not_sent(service: Service, unitstream: Run, arguments: tuple[str, ...]) -> None:

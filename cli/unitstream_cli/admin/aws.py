@@ -15,6 +15,7 @@ from botocore.exceptions import (
     ConnectionError,  # noqa: A004  # botocore's, on purpose
     CredentialRetrievalError,
     HTTPClientError,
+    InvalidRegionError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 # The local stack knows one account and one region, whatever is set on this machine.
 LOCAL_KEY, LOCAL_REGION = "test", "us-east-1"
 ATTEMPTS = 4
-LOGIN_HINT = "Log in to AWS (`aws sso login`, or AWS_PROFILE, or AWS_ACCESS_KEY_ID with its secret) and try again."
+LOGIN_HINT = "Log in to AWS (`aws sso login`, or --profile, or AWS_ACCESS_KEY_ID with its secret) and try again."
 
 _CREDENTIALS_REJECTED = {
     "AuthFailure",
@@ -82,8 +83,11 @@ class Stack:
 
 def find_stack(settings: StackSettings) -> Stack:
     """Return the stack, as CloudFormation describes it. Raises `Unreachable` when there is none of that name."""
-    local = (LOCAL_KEY, LOCAL_KEY, None, LOCAL_REGION)
-    session = boto3.Session(*local) if settings.is_local else boto3.Session()
+    if settings.is_local:
+        session = boto3.Session(LOCAL_KEY, LOCAL_KEY, region_name=LOCAL_REGION)
+    else:
+        # boto3 by itself knows AWS_DEFAULT_REGION alone.
+        session = boto3.Session(region_name=settings.region, profile_name=settings.profile)
     try:
         client = _client(session, settings, "cloudformation", ATTEMPTS)
         stacks = client.describe_stacks(StackName=settings.name)["Stacks"]
@@ -91,29 +95,32 @@ def find_stack(settings: StackSettings) -> Stack:
         # For this call it means that there is no such stack, or that no stack can have that name.
         if exc.response["Error"]["Code"] != "ValidationError":
             raise
-        where = settings.endpoint or f"region {session.region_name}"
+        where = f"at {settings.endpoint}" if settings.endpoint else f"in region {session.region_name}"
         raise Unreachable(
-            f"there is no stack {settings.name} at {where}.",
-            "Check --stack, and that your credentials and AWS_REGION are those of its account and region.",
+            f"there is no stack {settings.name} {where}.",
+            f"Check --stack, and that this is its account and region: {settings.looked_at}.",
         ) from exc
     return Stack(session, settings, {one["OutputKey"]: one["OutputValue"] for one in stacks[0].get("Outputs", [])})
 
 
 @contextlib.contextmanager
-def foreseen_errors() -> Iterator[None]:
+def foreseen_errors(settings: StackSettings) -> Iterator[None]:
     """Turn what AWS refuses, and what a person can mend, into `CommandFailed`. Everything else passes as it is."""
+    looked_at = f"What was looked at: {settings.looked_at}."
     try:
         yield
     except (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, SSOError) as exc:
-        raise Rejected("there are no AWS credentials, or they cannot be read.", LOGIN_HINT) from exc
+        raise Rejected(f"there are no AWS credentials, or they cannot be read. {looked_at}", LOGIN_HINT) from exc
     except ProfileNotFound as exc:
-        raise Rejected("there is no AWS profile of the name in AWS_PROFILE.", LOGIN_HINT) from exc
-    except NoRegionError as exc:
+        raise Rejected(f"there is no such AWS profile. {looked_at}", LOGIN_HINT) from exc
+    except (NoRegionError, InvalidRegionError) as exc:
         raise CommandFailed(
-            "no AWS region is set.", "Set AWS_REGION to the stack's.", exit_code=ExitCode.USAGE
+            f"no AWS region is given, or it is no region's name. {looked_at}",
+            "Give the stack's with --region.",
+            exit_code=ExitCode.USAGE,
         ) from exc
     except (ConnectionError, HTTPClientError) as exc:
-        raise Unreachable(f"AWS does not answer: {exc}", "Check the network, AWS_REGION and AWS_ENDPOINT_URL.") from exc
+        raise Unreachable(f"AWS does not answer: {exc}", f"Is the network there? {looked_at}") from exc
     except ClientError as exc:
         code = exc.response["Error"]["Code"]
         call = exc.operation_name

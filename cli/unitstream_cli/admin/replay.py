@@ -9,21 +9,19 @@ import contextlib
 import json as json_text
 from collections import Counter
 from dataclasses import dataclass, replace
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import ijson
 import typer
 from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_attempt
 
-from unitstream_cli import settings
 from unitstream_cli.console import print_json, say
 from unitstream_cli.errors import BadInput, CommandFailed, Interrupted
-from unitstream_cli.settings import JsonOption, StackOption
+from unitstream_cli.settings import JsonOption, Options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from unitstream_cli.admin.aws import Stack
 
@@ -33,15 +31,6 @@ ATTEMPTS_WHEN_THROTTLED = 10
 ATTEMPTS_WHEN_BUSY = 5
 LONGEST_PAUSE_SECONDS = 60.0
 DEFAULT_PAUSE_SECONDS = 5.0
-
-
-class Exchange(NamedTuple):
-    """An event, the answer that it must get, and the event that must come before it, if any."""
-
-    name: str
-    event: dict[str, Any]
-    answer: dict[str, Any]
-    after: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +51,12 @@ class Outcome:
 
     def brief(self) -> str:
         """Return the status with counts, error codes or a problem's title, in one line."""
-        text = self.error or _brief(_read(self.response))
+        text = self.error or _brief(self.response["statusCode"], parsed(self.response["body"]))
         return text if self.attempts == 1 else f"{text} (attempt {self.attempts})"
 
 
 def replay(
+    ctx: typer.Context,
     events: Annotated[
         list[Path],
         typer.Argument(
@@ -78,17 +68,6 @@ def replay(
         ),
     ],
     *,
-    answers: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            exists=True,
-            file_okay=False,
-            help="Compare each answer with the one in the file of the same name in this folder, and send the events in "
-            "the order that those files say.",
-        ),
-    ] = None,
-    stack: StackOption = None,
     json: JsonOption = False,
 ) -> None:
     """Give saved API Gateway events to the stack's functions once more, as after an outage.
@@ -97,51 +76,35 @@ def replay(
     stays, and the event's counts as superseded.
 
     It works past the gateway, with your AWS credentials. Nothing is sent unless all files hold events. An answer of 503
-    is tried again after a while. The exit code is 0 when every event got 2xx or, with --answers, the expected answer.
+    is tried again after a while. The exit code is 0 when every event got 2xx.
     """
-    plan: Iterable[tuple[str, dict[str, Any], dict[str, Any] | None]]
-    if answers:
-        exchanges = ordered(events, answers)
-        total = len(exchanges)
-        plan = ((one.name, one.event, one.answer) for one in exchanges)
-    else:
-        counts = [sum(1 for _ in read_events(path)) for path in events]
-        total = sum(counts)
-        plan = (
-            (str(path) if count == 1 else f"{path}#{number}", event, None)
-            for path, count in zip(events, counts, strict=True)
-            for number, event in enumerate(read_events(path), 1)
-        )
+    counts = [sum(1 for _ in read_events(path)) for path in events]
+    total = sum(counts)
+    plan = (
+        (str(path) if count == 1 else f"{path}#{number}", event)
+        for path, count in zip(events, counts, strict=True)
+        for number, event in enumerate(read_events(path), 1)
+    )
     width = max(len(str(path)) for path in events)
-    results = []
-    failed = done = 0
-    with _functions(stack) as invoke:
+    results: list[dict[str, Any]] = []
+    with functions(ctx.obj) as invoke:
         try:
-            for label, event, expected in plan:
+            for label, event in plan:
                 outcome = invoke(event)
-                different = difference(expected, outcome.response) if expected else None
-                good = different is None if expected else outcome.succeeded
-                verdict = f"{'same' if good else 'differs':9}" if expected else ""
-                line = f"{verdict}{label:{width}} {outcome.brief()}"
-                failed += not good
-                done += 1
-                if json:
-                    results.append({"event": label, "good": good} | _as_json(outcome))
-                    say(line)
-                else:
-                    typer.echo(line)
-                if different:
-                    say(different)
+                results.append({"event": label, "good": outcome.succeeded} | _as_json(outcome))
+                line = f"{label:{width}} {outcome.brief()}"
+                say(line) if json else typer.echo(line)
         except KeyboardInterrupt:
+            raise Interrupted(
+                f"stopped after {len(results)} of {total} events.", "Replaying all of them is safe."
+            ) from None
+        finally:
+            failed = sum(not one["good"] for one in results)
             if json:
                 print_json({"events": results, "total": total, "failed": failed})
-            raise Interrupted(f"stopped after {done} of {total} events.", "Replaying all of them is safe.") from None
-    if json:
-        print_json({"events": results, "total": total, "failed": failed})
-    wanted = "the expected answer" if answers else "2xx"
     if failed:
-        raise CommandFailed(f"{failed:,} of {total:,} events did not get {wanted}.")
-    say(f"{total:,} event{'s' if total > 1 else ''}, and every one got {wanted}.")
+        raise CommandFailed(f"{failed:,} of {total:,} events did not get 2xx.")
+    say(f"{total:,} event{'s' if total > 1 else ''}, and every one got 2xx.")
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
@@ -167,38 +130,6 @@ def read_events(path: Path) -> Iterator[dict[str, Any]]:
         raise BadInput(f"{path} holds no event.")
 
 
-def ordered(events: Iterable[Path], answers: Path) -> list[Exchange]:
-    """Return the events with their answers, each after the one that its answer names.
-
-    Raises `BadInput` when a file holds more than one event, or has no answer.
-    """
-    exchanges = {}
-    for path in events:
-        event, *others = read_events(path)
-        if others:
-            raise BadInput(f"{path} holds {len(others) + 1} events, and answers are compared for one in a file.")
-        try:
-            answer = json_text.loads((answers / path.name).read_text())
-            after = answer.pop("after")
-        except (OSError, ValueError, AttributeError, KeyError) as exc:
-            raise BadInput(f"{answers / path.name} is no answer to {path}.") from exc
-        exchanges[path.stem] = Exchange(path.stem, event, answer, after)
-    before = {one.name: [one.after] if one.after in exchanges else [] for one in exchanges.values()}
-    try:
-        return [exchanges[name] for name in TopologicalSorter(before).static_order()]
-    except CycleError as exc:
-        raise BadInput(f"the answers in {answers} want each other's events before their own.") from exc
-
-
-def difference(expected: dict[str, Any], actual: dict[str, Any]) -> str | None:
-    """Return both answers in full when `actual`, a proxy response, is not the one `expected`, and None when it is."""
-    # As text, because 1, 1.0 and true are equal to Python.
-    want, got = (
-        json_text.dumps(answer, indent=2, sort_keys=True, ensure_ascii=False) for answer in (expected, _read(actual))
-    )
-    return None if want == got else f"expected {want}\nactual {got}"
-
-
 def _check(event: Any, where: str) -> None:
     """Raise `BadInput` unless `event` is what a REST API's proxy integration gives to a function."""
     if not isinstance(event, dict):
@@ -215,12 +146,12 @@ def _check(event: Any, where: str) -> None:
 
 
 @contextlib.contextmanager
-def _functions(stack: str | None) -> Iterator[Callable[[dict[str, Any]], Outcome]]:
+def functions(options: Options) -> Iterator[Callable[[dict[str, Any]], Outcome]]:
     """What gives an event to the function that is meant, and in the block sentences for what AWS refuses."""
-    found = settings.stack(stack)
+    found = options.stack()
     from unitstream_cli.admin import aws  # noqa: PLC0415  # boto3: twice the time of all the rest
 
-    with aws.foreseen_errors():
+    with aws.foreseen_errors(found):
         deployed = aws.find_stack(found)
         client = deployed.client("lambda", ATTEMPTS_WHEN_THROTTLED)
 
@@ -278,38 +209,27 @@ def _header(response: dict[str, Any], name: str) -> str:
     return ", ".join(response.get("multiValueHeaders", {}).get(name, []))
 
 
-def _read(response: dict[str, Any]) -> dict[str, Any]:
-    """Bring a proxy response into the form of an expected answer. A function's crash, which is none, stays as it is."""
-    if "statusCode" not in response:
-        return response
-    return {
-        "statusCode": response["statusCode"],
-        "headers": {"Content-Type": _header(response, "Content-Type")},
-        "body": _parsed(response["body"]),
-    }
-
-
-def _parsed(body: str) -> Any:
+def parsed(body: str) -> Any:
+    """Return what an answer's body says: a document, or a table as text."""
     try:
         return json_text.loads(body)
     except ValueError:
         return body
 
 
-def _brief(answer: dict[str, Any]) -> str:
+def _brief(status: int, body: Any) -> str:
     """Return an answer's status with its counts, its error codes, or the title of the problem that it is."""
-    status, body = str(answer["statusCode"]), answer["body"]
     if not isinstance(body, dict):
-        return status
+        return str(status)
     if "errors" in body:
         counts = Counter(error["code"] for error in body["errors"])
     elif "title" in body:
         return f"{status} {body['title']}"
     else:
         counts = Counter({name: count for name, count in body.items() if isinstance(count, int)})
-    return " ".join([status, *(f"{name}={count:,}" for name, count in counts.items() if count)])
+    return " ".join([str(status), *(f"{name}={count:,}" for name, count in counts.items() if count)])
 
 
 def _as_json(outcome: Outcome) -> dict[str, Any]:
-    body = None if outcome.error else _parsed(outcome.response["body"])
+    body = None if outcome.error else parsed(outcome.response["body"])
     return {"status": outcome.status, "error": outcome.error, "attempts": outcome.attempts, "body": body}

@@ -14,10 +14,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from unitstream_cli import settings
 from unitstream_cli.console import out, print_json, say
 from unitstream_cli.errors import CommandFailed, ExitCode
-from unitstream_cli.settings import JsonOption, StackOption
+from unitstream_cli.settings import JsonOption
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -55,11 +54,11 @@ def duration(text: str) -> int:
 
 @app.command(epilog="Example: unitstream streams create shop-orders > token")
 def create(
+    ctx: typer.Context,
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="Its name, which no other stream has.", show_default=False)
     ],
     *,
-    stack: StackOption = None,
     json: JsonOption = False,
 ) -> None:
     """Create a stream, and print its token.
@@ -67,16 +66,16 @@ def create(
     The token goes to stdout, alone, so that it can be piped into a secret store. It is shown this once: give it to the
     producer, and keep it nowhere else. If it is lost, rotate.
     """
-    with _registry(stack) as registry:
+    with _registry(ctx) as registry:
         stream_id, token = registry.create(name)
     say(f"Created the stream {name!r} ({stream_id}). Its token is shown this once:")
     hand_over(name, {"name": name, "stream_id": stream_id, "token": token}, json=json)
 
 
 @app.command("list", epilog="Example: unitstream streams list --json")
-def list_streams(*, stack: StackOption = None, json: JsonOption = False) -> None:
+def list_streams(ctx: typer.Context, *, json: JsonOption = False) -> None:
     """List the streams, with the states of their tokens."""
-    with _registry(stack) as registry:
+    with _registry(ctx) as registry:
         streams = registry.streams()
     if json:
         print_json({"streams": [_as_json(stream) for stream in streams]})
@@ -92,12 +91,12 @@ def list_streams(*, stack: StackOption = None, json: JsonOption = False) -> None
 
 
 @app.command(epilog="Example: unitstream streams show shop-orders")
-def show(name: NameArgument, *, stack: StackOption = None, json: JsonOption = False) -> None:
+def show(ctx: typer.Context, name: NameArgument, *, json: JsonOption = False) -> None:
     """Show a stream and its tokens, each by the first digits of its SHA-256.
 
     To see whether a token that you hold is among them: printf %s "$DATA_STREAM_TOKEN" | sha256sum
     """
-    with _registry(stack) as registry:
+    with _registry(ctx) as registry:
         stream = registry.find(name)
     if json:
         print_json(_as_json(stream))
@@ -115,6 +114,7 @@ def show(name: NameArgument, *, stack: StackOption = None, json: JsonOption = Fa
 
 @app.command(epilog="Example: unitstream streams rotate shop-orders --grace 7d > token")
 def rotate(
+    ctx: typer.Context,
     name: NameArgument,
     *,
     grace: Annotated[
@@ -125,7 +125,6 @@ def rotate(
             help="How long the tokens of now go on working: 90s, 30m, 24h, 7d; 0 ends them at once.",
         ),
     ] = "24h",  # type: ignore[assignment]  # typer parses defaults too, and shows them as they are written
-    stack: StackOption = None,
     json: JsonOption = False,
 ) -> None:
     """Give a stream a new token, and print it.
@@ -133,7 +132,7 @@ def rotate(
     The old one goes on working for a while, so that the producer can change over without a gap. A token whose end is
     near already keeps that end. A revoked stream becomes active again, with the new token alone.
     """
-    with _registry(stack) as registry:
+    with _registry(ctx) as registry:
         rotation = registry.rotate(name, grace)
     if rotation.was_revoked:
         say(f"The stream {name!r} was revoked, and is active again.")
@@ -151,10 +150,10 @@ def rotate(
 
 @app.command(epilog="Example: unitstream streams revoke shop-orders --yes")
 def revoke(
+    ctx: typer.Context,
     name: NameArgument,
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    stack: StackOption = None,
     json: JsonOption = False,
 ) -> None:
     """End all tokens of a stream at once.
@@ -163,7 +162,7 @@ def revoke(
     """
     if not yes and not sys.stdin.isatty():
         raise CommandFailed("revoking asks first, and there is no terminal.", "Give --yes.", exit_code=ExitCode.USAGE)
-    with _registry(stack) as registry:
+    with _registry(ctx) as registry:
         stream = registry.find(name)
         question = f"Revoke the stream {stream.name!r} ({stream.stream_id})? Its producers get 404 from then on."
         if not yes and not typer.confirm(question, err=True):
@@ -177,12 +176,12 @@ def revoke(
 
 
 @contextlib.contextmanager
-def _registry(stack: str | None) -> Iterator[Registry]:
-    """The registry of a stack, and in the block sentences for what AWS refuses."""
-    found = settings.stack(stack)
+def _registry(ctx: typer.Context) -> Iterator[Registry]:
+    """The registry of the stack, and in the block sentences for what AWS refuses."""
+    found = ctx.obj.stack()
     from unitstream_cli.admin import aws, registry  # noqa: PLC0415  # boto3: twice the time of all the rest
 
-    with aws.foreseen_errors():
+    with aws.foreseen_errors(found):
         deployed = aws.find_stack(found)
         yield registry.Registry(deployed.client("dynamodb"), deployed.output("StreamsTableName"))
 

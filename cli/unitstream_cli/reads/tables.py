@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import islice
 from math import floor, fsum, log10
 from typing import TYPE_CHECKING
 
-from rich.bar import Bar
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
@@ -21,11 +19,11 @@ from unitstream_cli.console import out, say
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from rich.console import ConsoleOptions, RenderResult
+
     from unitstream.periods import Granularity
 
 NOTHING = "-"
-# More than a person looks through, and rich takes milliseconds for each.
-MOST_ROWS = 2_000
 UP, DOWN = "yellow", "cyan"  # which of them is good is the metric's business
 
 _GAP = 2
@@ -66,13 +64,44 @@ def number_column(title: str, texts: Sequence[str], styles: Sequence[str] = (), 
     return Column(title, cells, width, width, right=True, rank=rank)
 
 
+@dataclass(frozen=True)
+class Bar:
+    """A bar from zero to the right or to the left, where zero is `low` of `low + high` from the left.
+
+    `value`, `low` and `high` are shares of the largest magnitude, the latter two those of the lowest and the highest.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def text(self, width: int) -> str:
+        """Draw it, in halves of cells if there are bars to the left too, as no character is an eighth at the right."""
+        sides = self.low + self.high
+        zero = round(width * self.low / sides)
+        if self.low and self.high:
+            zero = min(max(zero, 1), width - 1)
+        room = min(cells / share for cells, share in ((zero, self.low), (width - zero, self.high)) if share)
+        length = abs(self.value) * room
+        if self.value > 0:
+            parts, steps = ("", "▌"), 2
+            if not self.low:
+                parts, steps = ("", *"▏▎▍▌▋▊▉"), 8
+            whole, part = divmod(round(length * steps), steps)
+            return (" " * zero + "█" * whole + parts[part]).rstrip()
+        whole, half = divmod(round(length * 2), 2)
+        return ("▐" * half + "█" * whole).rjust(zero) if whole or half else ""
+
+    def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
+        yield Text(self.text(options.max_width))
+
+
 def bar_column(values: Sequence[float | None], *, rank: int) -> Column:
-    """Return a bar for each value, from zero to the left or to the right, all of one scale."""
+    """Return a bar for each value, all of one scale; nothing for nothing."""
     present = [value for value in values if value is not None]
     low, high = min([0.0, *present]), max([0.0, *present])
-    zero = _share(0.0, low, high)
-    ends = [zero if value is None else _share(value, low, high) for value in values]
-    bars = [Bar(1, min(zero, end), max(zero, end)) for end in ends]
+    most = max(-low, high) or 1.0
+    bars = [Bar(value / most, -low / most, high / most) if value else Text() for value in values]
     return Column("", bars, _NARROWEST_BAR, _WIDEST_BAR, rank=rank)
 
 
@@ -168,21 +197,19 @@ def room_for_line(label: int) -> int:
 
 def print_table(columns: Sequence[Column]) -> None:
     """Print a table, and say which columns there was no room for."""
-    printable = [column for column in columns if not (out.options.ascii_only and isinstance(column.cells[0], Bar))]
+    printable = [column for column in columns if not (out.options.ascii_only and not column.title)]
     fitting = fit(printable, room())
     table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False, header_style="bold")
     for column, width in fitting:
         justify = "right" if column.right else "left"
         table.add_column(column.title, width=width, justify=justify, overflow="fold")  # type: ignore[arg-type]  # mypy widens it
-    for row in islice(zip(*(column.cells for column, _ in fitting), strict=True), MOST_ROWS):
+    for row in zip(*(column.cells for column, _ in fitting), strict=True):
         table.add_row(*row)
     # rich cuts what is wider than the console.
     Console(width=max(out.width, _width([width for _, width in fitting]))).print(table)
     kept = [column for column, _ in fitting]
     if missing := [column.title for column in printable if column.title and column not in kept]:
         say(f"There is no room for: {', '.join(missing)}. --csv has everything.")
-    if (rows := len(columns[0].cells)) > MOST_ROWS:
-        say(f"These are the first {MOST_ROWS:,} of {rows:,} rows. --csv has everything.")
 
 
 def _width(widths: Sequence[int]) -> int:

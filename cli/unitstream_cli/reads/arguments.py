@@ -1,0 +1,155 @@
+"""What the read commands take: a metric, days, filters, and the form of the answer."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Annotated, Literal, NamedTuple, get_args
+
+import typer
+
+from unitstream.identity import AggFunc, Metric
+from unitstream.parameters import FIRST_DAY, is_day
+from unitstream.periods import Granularity, Timeframe
+
+DAYS_SHOWN = 30
+
+
+def metric(text: str) -> Metric:
+    """Read a metric. Its name may have colons of its own."""
+    name, _, function = text.rpartition(":")
+    agg_func = next((known for known in get_args(AggFunc) if known.lower() == function.lower()), None)
+    if not name or agg_func is None:
+        *others, last = get_args(AggFunc)
+        raise typer.BadParameter(
+            f"{text!r} is no metric: it is a name, a colon and {', '.join(others)} or {last}, such as orders:Sum."
+        )
+    return Metric(name, agg_func)
+
+
+def day(text: str) -> date:
+    """Read a day."""
+    if not is_day(text):
+        raise typer.BadParameter(f"{text!r} is no day that exists: write it like 2022-10-31.")
+    return date.fromisoformat(text)
+
+
+MetricArgument = Annotated[
+    Metric,
+    typer.Argument(
+        parser=metric,
+        metavar="METRIC",
+        help="Its name, a colon and its function, such as orders:Sum.",
+        show_default=False,
+    ),
+]
+FromOption = Annotated[
+    date | None,
+    typer.Option(
+        "--from",
+        "--start-date",
+        parser=day,
+        metavar="YYYY-MM-DD",
+        help=f"First day, in UTC. Default: {DAYS_SHOWN - 1} days before the last one.",
+    ),
+]
+ToOption = Annotated[
+    date | None,
+    typer.Option(
+        "--to",
+        "--end-date",
+        parser=day,
+        metavar="YYYY-MM-DD",
+        help="Last day, which is included, in UTC. Default: today.",
+    ),
+]
+ByOption = Annotated[
+    Granularity, typer.Option("--by", "--granularity", help="Length of a period. Weeks begin on Mondays.")
+]
+GroupByOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--group-by", metavar="KEY", help="Dimension that has a row for each of its values; for up to 3, repeat it."
+    ),
+]
+FilterOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter",
+        metavar="KEY:VALUE[,VALUE...]",
+        help="Only what has one of these values, or with a - before KEY only the rest; may be repeated, and then all "
+        "must hold. A backslash goes before a colon, a comma or a backslash that belongs to a key or value.",
+    ),
+]
+FillOption = Annotated[bool, typer.Option("--fill", help="Show periods without data too.")]
+Delimiter = Literal[",", ";", "|", "tab"]
+DelimiterOption = Annotated[
+    Delimiter | None,
+    typer.Option("--delimiter", help="Between cells, with --csv. Default: a comma, or a semicolon with --decimal ,."),
+]
+DecimalOption = Annotated[
+    Literal[".", ","], typer.Option("--decimal", help="What stands before the decimals, with --csv.")
+]
+SortOption = Annotated[
+    Literal["time", "value"],
+    typer.Option("--sort", help="By value: the largest first. Of unit metrics it is that of the current timeframe."),
+]
+TopOption = Annotated[
+    int | None,
+    typer.Option("--top", metavar="N", min=1, help="Only the N rows with the largest values, and one of all others."),
+]
+TotalOption = Annotated[
+    bool,
+    typer.Option(
+        "--total", help="A last row of all: their sum, or of an Average, Maximum or Minimum what the function says."
+    ),
+]
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV to stdout, for spreadsheets; messages go to stderr.")]
+GiveUpOption = Annotated[
+    float,
+    typer.Option(
+        "--give-up-after",
+        metavar="SECONDS",
+        min=0,
+        help="How long to ask again while the service is busy or does not answer.",
+    ),
+]
+
+
+def timeframe_of(start: date | None, end: date | None, today: date) -> Timeframe:
+    """Return the days to ask for."""
+    last = end or today
+    first = start or max(date.fromisoformat(FIRST_DAY), last - timedelta(days=min(DAYS_SHOWN, last.toordinal()) - 1))
+    return Timeframe(str(first), str(last))
+
+
+class Form(NamedTuple):
+    """In which form the answer is wanted."""
+
+    csv: bool
+    json: bool
+    delimiter: Delimiter | None = None
+    decimal: str = "."
+    sort: str = "time"
+    top: int | None = None
+    total: bool = False
+
+    @property
+    def arranged(self) -> bool:
+        """Whether rows are wanted that the answer does not have as they are."""
+        return self.sort != "time" or self.top is not None or self.total
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a table is wanted as the API answers it."""
+        return not self.arranged and self.delimiter in {None, ","} and self.decimal == "."
+
+    def check(self) -> None:
+        """Refuse what has no meaning together."""
+        if self.csv and self.json:
+            raise typer.BadParameter("--csv and --json exclude each other.")
+        if not self.csv and (self.delimiter or self.decimal != "."):
+            raise typer.BadParameter("--delimiter and --decimal are of --csv.")
+        if self.delimiter == self.decimal == ",":
+            raise typer.BadParameter("--delimiter and --decimal cannot both be a comma.")
+        if self.json and self.arranged:
+            raise typer.BadParameter("--sort, --top and --total are of tables; --json is what the API answers.")
