@@ -175,3 +175,14 @@ def test_who_may_not_create_streams_is_told_so(stack: Stack, unitstream: Command
     assert (refused.returncode, refused.stdout) == (ExitCode.REJECTED, "")
     assert "do not allow" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_the_file_of_the_local_stack_is_an_environment_for_elsewhere(
+    stack: Stack, unitstream: Command, tmp_path: Path
+) -> None:
+    """All that the command needs is in it, whatever region is set on this machine."""
+    (tmp_path / ".local").unlink()
+    settings = dict(line.split("=", 1) for line in (stack.home / "stack.env").read_text().splitlines())
+    for command in (("streams", "list"), ("metrics",)):
+        found = unitstream(*command, **settings, AWS_DEFAULT_REGION="eu-west-1")
+        assert found.returncode == 0, found.stderr

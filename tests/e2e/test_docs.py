@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 README = (REPOSITORY / "README.md").read_text()
 API = (REPOSITORY / "docs" / "api.md").read_text()
+READING = (REPOSITORY / "docs" / "recipes-reading.md").read_text()
 
 
 def blocks(text: str, language: str = "") -> list[str]:
@@ -85,3 +86,19 @@ def test_the_api_can_be_typed(shell: Callable[[str], str]) -> None:
     (view,) = [one for one in blocks(told, "json") if "series" in one]
     assert "201 Created" in printed
     assert spaceless(view) in spaceless(printed)
+
+
+def test_the_recipes_of_reading_can_be_typed(shell: Callable[[str], str]) -> None:
+    """A spreadsheet gets its tables, and a panel its rows."""
+    shell(
+        "printf 'timestamp,region,costs,orders\\n2022-10-01 00:00:00,eu,20.5,4\\n2022-10-31 00:00:00,us,9,3\\n' |"
+        " .venv/bin/unitstream push --agg-func Sum --wide --dimension region"
+    )
+    spreadsheet, panel = (one.replace("unitstream ", ".venv/bin/unitstream ") for one in blocks(READING))
+    tables = shell(f"{spreadsheet}\ncat unit-costs.csv regions.csv orders.csv").splitlines()
+    assert "2022-01-01,us,9.0,1" in tables
+    assert "total,,29.5,2" in tables
+    assert [line for line in tables if line.startswith("2022-10-01 00:00:00;eu;4,0;")]
+    rows = shell(panel).splitlines()
+    assert "2022-10-31,us,3.0,1" in rows
+    assert [row for row in rows if row.startswith("2022-10-01,29.5,7.0,4.21")]

@@ -87,9 +87,9 @@ class Bar:
             parts, steps = ("", "▌"), 2
             if not self.low:
                 parts, steps = ("", *"▏▎▍▌▋▊▉"), 8
-            whole, part = divmod(round(length * steps), steps)
+            whole, part = divmod(int(length * steps), steps)
             return (" " * zero + "█" * whole + parts[part]).rstrip()
-        whole, half = divmod(round(length * 2), 2)
+        whole, half = divmod(int(length * 2), 2)
         return ("▐" * half + "█" * whole).rjust(zero) if whole or half else ""
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
