@@ -193,4 +193,5 @@ def out_of_time(exc: OutOfTime) -> Response[str]:
 # What is imported by now stays, so the garbage collector need not look at it; most of what a request allocates lives
 # until its end, so it need not look often. Together a sixth of the CPU of a large one.
 gc.freeze()
+gc.enable()
 gc.set_threshold(50_000, 20, 100)

@@ -218,3 +218,4 @@ def out_of_time(_: OutOfTime) -> Response[str]:
 
 # What is imported by now stays, so the garbage collector need not look at it.
 gc.freeze()
+gc.enable()
