@@ -216,6 +216,7 @@ def out_of_time(_: OutOfTime) -> Response[str]:
     )
 
 
-# What is imported by now stays, so the garbage collector need not look at it.
+# As in ingest/app.py.
 gc.freeze()
 gc.enable()
+gc.set_threshold(50_000, 20, 100)

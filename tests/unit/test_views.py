@@ -21,7 +21,18 @@ from unitstream.identity import AggFunc, Metric
 from unitstream.periods import Granularity, Timeframe, hour_of, previous_timeframe
 from unitstream.problems import TooMuch
 from unitstream.questions import UnitMetricQuestion, ViewQuestion
-from unitstream.views import MAX_CELLS, Aggregates, Cell, Compared, group_of, ratio, unit_cell, unit_metric, view
+from unitstream.views import (
+    MAX_CELLS,
+    Aggregates,
+    Cell,
+    Compared,
+    exactly,
+    group_of,
+    ratio,
+    unit_cell,
+    unit_metric,
+    view,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -63,8 +74,9 @@ def aggregated(question: ViewQuestion, several: Iterable[Point]) -> Aggregates:
     aggregates = Aggregates(
         question.metric.metric_agg_func, question.timeframe, question.granularity, fill=question.fill
     )
-    for day, hour, value, group in several:
-        aggregates.add(group, day, [f"{hour:02}"], [repr(value)])
+    with exactly():
+        for day, hour, value, group in several:
+            aggregates.add(group, day, [f"{hour:02}"], [repr(value)])
     return aggregates
 
 
@@ -131,8 +143,9 @@ def test_memory_does_not_grow_with_the_points(agg_func: AggFunc) -> None:
     numbers = random.Random(7)  # noqa: S311  # as above
     aggregates = Aggregates(agg_func, TIMEFRAME, "year", fill=False)
     tracemalloc.start()
-    for _ in range(20_000):
-        aggregates.add((), "2022-10-01", ["00"] * 10, [repr(numbers.uniform(-1e9, 1e9)) for _ in range(10)])
+    with exactly():
+        for _ in range(20_000):
+            aggregates.add((), "2022-10-01", ["00"] * 10, [repr(numbers.uniform(-1e9, 1e9)) for _ in range(10)])
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert aggregates.results()[()]["2022-01-01"].points == 200_000

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004  # botocore's, on purpose
-from botocore.session import get_session
+from botocore.loaders import Loader
+from botocore.session import Session
 
 from unitstream.problems import OutOfTime
 
@@ -51,14 +52,27 @@ _DOCUMENTS = (
 )
 
 
+class _Loader(Loader):
+    """Loads botocore's data of DynamoDB, without looking into the folders of all services for it.
+
+    There are no rules for endpoints, so the client finds its endpoint once, by its region, and not anew for each call:
+    a third of the CPU of making the client, and a tenth of that of a call.
+    """
+
+    def list_available_services(self, type_name: str) -> list[str]:
+        return ["dynamodb"] if type_name == "service-2" else []
+
+
 def create_client() -> DynamoDBClient:
     """Return a client that makes each call once: what fails is tried again by `paced`, which knows the deadline.
 
     It is botocore's, the same that boto3 returns, without the time that boto3 takes to import its transfers to S3.
     """
-    session = get_session()
+    session = Session()
+    loader = _Loader()
+    session.register_component("data_loader", loader)
     # The loader keeps what it loaded, so the client is made from the model that is changed here.
-    shapes = session.get_component("data_loader").load_service_model("dynamodb", "service-2")["shapes"]
+    shapes = loader.load_service_model("dynamodb", "service-2")["shapes"]
     for name in _DOCUMENTS:
         shapes[name]["document"] = True
     client = session.create_client(

@@ -23,7 +23,7 @@ from unitstream.points import StoredPoint, bytes_of, point_candidates
 from unitstream.shards import SERIES_A_PAGE, Shard
 from unitstream.table import FIRST_METRIC, LAST_METRIC, VALUE, Range, metric_key, metrics_pk
 from unitstream.unknown import Known, metrics_of, named_keys, notices
-from unitstream.views import MAX_UNIT_CELLS, Aggregates, Compared, group_of, unit_metric, view
+from unitstream.views import MAX_UNIT_CELLS, Aggregates, Compared, exactly, group_of, unit_metric, view
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -264,7 +264,7 @@ def _aggregate_shard(part: _Part, question: ViewQuestion | UnitMetricQuestion, l
     for span in spans:
         pages = shard.days(f"{span.start}#", span.end, repeat(_DAYS_A_PAGE), attributes=VALUE, selection=selection)
         for items in pages:
-            with lock:
+            with lock, exactly():
                 _add_days(items, selection, aggregates)
 
 

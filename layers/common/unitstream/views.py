@@ -7,7 +7,7 @@ series lacks one.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Context, Decimal, Inexact
+from decimal import Context, Decimal, Inexact, localcontext
 from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +16,7 @@ from unitstream.problems import TooMuch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from unitstream.identity import AggFunc, Metric
     from unitstream.problems import Finding
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 MAX_CELLS = 200_000
 MAX_UNIT_CELLS = 50_000
 # Sums have at most 135 digits before the point and 147 after it; one that had more would fail rather than be rounded.
-_add_exactly = Context(prec=400, traps=[Inexact]).add
+_EXACT = Context(prec=400, traps=[Inexact])
 
 
 class Cell(NamedTuple):
@@ -94,6 +95,11 @@ class UnitMetric:
     notices: tuple[Finding, ...] = ()
 
 
+def exactly() -> AbstractContextManager[Context]:
+    """Return the context in which points are added: a thread's own rounds sums to 28 digits."""
+    return localcontext(_EXACT)
+
+
 class _Sum:
     """An exact sum of decimals, as they were sent: it depends neither on their order nor on when they were added."""
 
@@ -105,10 +111,7 @@ class _Sum:
 
     def add(self, numbers: Sequence[str]) -> None:
         self.points += len(numbers)
-        total = self._sum
-        for number in numbers:
-            total = _add_exactly(total, Decimal(number))
-        self._sum = total
+        self._sum = sum(map(Decimal, numbers), self._sum)
 
     def value(self) -> float:
         return float(self._sum)
@@ -180,7 +183,10 @@ class Aggregates:
             self._cells_of(group)
 
     def add(self, group: Group, day: str, hours: Iterable[str], numbers: Sequence[str]) -> None:
-        """Add what a series of `group` has on `day`: the decimals, at least one, and their hours, as two digits."""
+        """Add what a series of `group` has on `day`: the decimals, at least one, and their hours, as two digits.
+
+        In the context `exactly()`, which is cheaper to enter for a page of days than for each.
+        """
         cells = self._groups.get(group)
         if cells is None:
             cells = self._cells_of(group)
