@@ -18,7 +18,7 @@ from unitstream_cli.push.mapping import Columns, Dimension
 from unitstream_cli.push.moments import Clock, Floor
 from unitstream_cli.push.numbers import Decimal, Numerals
 from unitstream_cli.push.rows import Dialect, Fault, Format, Header, Row
-from unitstream_cli.push.series import Point, Series
+from unitstream_cli.push.series import CheckedPoint, SeriesKey
 from unitstream_cli.push.sources import Source, check_encoding
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def read(
     return found
 
 
-def read_points(path: Path, content: bytes | str, columns: Columns, dialect: Dialect = PLAIN) -> list[Point]:
+def read_points(path: Path, content: bytes | str, columns: Columns, dialect: Dialect = PLAIN) -> list[CheckedPoint]:
     points = []
     for row in read(path, content, dialect, columns):
         assert isinstance(row, Row), row
@@ -101,7 +101,7 @@ def test_blanks_around_cells(tmp_path: Path) -> None:
     """Who writes blanks beside the commas does not mean them as part of the name, on neither side."""
     text = "timestamp, metric_name , metric_value, region\n2022-10-01, orders, 1 , eu\n2022-10-02,orders , 1,eu \n"
     points = read_points(tmp_path / "a.csv", text, Columns())
-    assert [point.series for point in points] == [Series("orders", (("region", "eu"),))] * 2
+    assert [point.series for point in points] == [SeriesKey("orders", (("region", "eu"),))] * 2
     tabs = "timestamp\tmetric_name\tmetric_value\n2022-10-01\t orders \t1\n  \t\t \n"
     assert [point.series.metric_name for point in read_points(tmp_path / "a.csv", tabs, Columns())] == ["orders"]
 
@@ -174,7 +174,7 @@ def test_columns_without_a_name(tmp_path: Path) -> None:
     """Empty columns that a spreadsheet leaves are nothing; a value in one is a fault, or is left out if so asked."""
     header = "timestamp;metric_name;metric_value;;\n"
     (point,) = read_points(tmp_path / "a.csv", header + "2022-10-01;orders;1;;\n", Columns())
-    assert point.series == Series("orders", ())
+    assert point.series == SeriesKey("orders", ())
     noted = header + "2022-10-01;orders;1;;see below\n"
     ((line, _, reason),) = faults_of(tmp_path / "a.csv", noted)
     assert line == 2
@@ -221,7 +221,7 @@ def test_one_metric_and_rows_that_name_theirs(tmp_path: Path) -> None:
     assert column == "metric_name"
     assert "--ignore metric_name" in reason
     (point,) = read_points(tmp_path / "a.ndjson", row, Columns(metric="visits", ignored=("metric_name",)))
-    assert point.series == Series("visits", ())
+    assert point.series == SeriesKey("visits", ())
 
 
 def test_one_metric_and_a_column_that_names_metrics(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_one_metric_and_a_column_that_names_metrics(tmp_path: Path) -> None:
         read(tmp_path / "a.csv", HEADER, columns=Columns(metric="orders"))
     ignoring = Columns(metric="orders", ignored=("metric_name",))
     (point,) = read_points(tmp_path / "a.csv", HEADER + "2022-10-01,gigabytes,1\n", ignoring)
-    assert point.series == Series("orders", ())
+    assert point.series == SeriesKey("orders", ())
 
 
 def test_wrong_encoding(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from unitstream.payload import parse
 from unitstream_cli.push import spool as spool_module
-from unitstream_cli.push.series import Point, Series
+from unitstream_cli.push.series import CheckedPoint, SeriesKey
 from unitstream_cli.push.spool import Combine, Place, Spool
 
 if TYPE_CHECKING:
@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=5)
 some_series = st.builds(
-    lambda name, dimensions: Series(name, tuple(sorted(dimensions.items()))),
+    lambda name, dimensions: SeriesKey(name, tuple(sorted(dimensions.items()))),
     names,
     st.dictionaries(names, names, max_size=3),
 )
 values = st.floats(-1e100, 1e100).filter(lambda value: value == 0 or abs(value) > 1e-100)
-points = st.builds(Point, st.sampled_from([Series("a", ()), Series('"\\', (("é", "😀"),))]), st.integers(0, 99), values)
+points = st.builds(
+    CheckedPoint, st.sampled_from([SeriesKey("a", ()), SeriesKey('"\\', (("é", "😀"),))]), st.integers(0, 99), values
+)
 MODEL: dict[Combine, Callable[[list[float]], float]] = {
     Combine.SUM: math.fsum,
     Combine.AVERAGE: lambda values: math.fsum(values) / len(values),
@@ -43,7 +45,7 @@ MODEL: dict[Combine, Callable[[list[float]], float]] = {
 }
 
 
-def filled(rows: Iterable[Point], combine: Combine | None = None) -> Spool:
+def filled(rows: Iterable[CheckedPoint], combine: Combine | None = None) -> Spool:
     spool = Spool(combine)
     for line, point in enumerate(rows, 2):
         spool.add(Place(0, line, line - 1), [point])
@@ -66,10 +68,10 @@ def hours_since_1970(timestamp: str) -> int:
     return (date.fromisoformat(day).toordinal() - 719_163) * 24 + int(time_of_day[:2])
 
 
-def as_points(found: Iterable[dict[str, Any]]) -> list[tuple[Series, int, float]]:
+def as_points(found: Iterable[dict[str, Any]]) -> list[tuple[SeriesKey, int, float]]:
     return [
         (
-            Series(one["metric_name"], tuple(one["custom_dimensions"].items())),
+            SeriesKey(one["metric_name"], tuple(one["custom_dimensions"].items())),
             hours_since_1970(one["timestamp"]),
             one["metric_value"],
         )
@@ -78,9 +80,9 @@ def as_points(found: Iterable[dict[str, Any]]) -> list[tuple[Series, int, float]
 
 
 @given(rows=st.lists(points, min_size=1), combine=st.sampled_from(Combine))
-def test_combine(rows: list[Point], combine: Combine) -> None:
+def test_combine(rows: list[CheckedPoint], combine: Combine) -> None:
     """Rows for the same hour become one point as a model says, and it does not matter how the rest is ordered."""
-    model: dict[tuple[Series, int], list[Any]] = defaultdict(list)
+    model: dict[tuple[SeriesKey, int], list[Any]] = defaultdict(list)
     for series, hour, value in rows:
         model[series, hour].append(value)
     with closing(filled(rows, combine)) as spool:
@@ -97,7 +99,7 @@ def test_combine(rows: list[Point], combine: Combine) -> None:
 
 def test_sums_are_exact() -> None:
     """The sum of many rows is the exact one, rounded once: it does not depend on their order."""
-    rows = [Point(Series("a", ()), 0, value) for value in [1e16, 1.0, -1e16] + [0.1] * 10]
+    rows = [CheckedPoint(SeriesKey("a", ()), 0, value) for value in [1e16, 1.0, -1e16] + [0.1] * 10]
     with closing(filled(rows, Combine.SUM)) as spool:
         ((_, _, value),) = as_points(sent(spool.batches()))
     assert value == 2.0
@@ -106,13 +108,15 @@ def test_sums_are_exact() -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(
-        st.builds(Point, some_series, st.integers(0, 200), values), unique_by=lambda p: (p.series, p.hour), max_size=60
+        st.builds(CheckedPoint, some_series, st.integers(0, 200), values),
+        unique_by=lambda p: (p.series, p.hour),
+        max_size=60,
     ),
     limits=st.tuples(st.integers(24, 40), st.integers(1, 4), st.integers(200, 4_000)),
     data=st.data(),
 )
 def test_batches(
-    monkeypatch: pytest.MonkeyPatch, rows: list[Point], limits: tuple[int, int, int], data: st.DataObject
+    monkeypatch: pytest.MonkeyPatch, rows: list[CheckedPoint], limits: tuple[int, int, int], data: st.DataObject
 ) -> None:
     """Each point is in one batch, no day is divided, no batch is larger than is allowed, and input decides all."""
     for name, limit in zip(("MAX_POINTS", "MAX_DAYS", "MAX_QUOTED_BYTES"), limits, strict=True):
@@ -127,7 +131,7 @@ def test_batches(
     with closing(filled(rows)) as spool:
         assert list(spool.batches()) == batches
     assert sorted(as_points(sent(batches))) == sorted(tuple(row) for row in rows)
-    seen: set[tuple[Series, int]] = set()
+    seen: set[tuple[SeriesKey, int]] = set()
     for batch in batches:
         days = {(series, hour // 24) for series, hour, _ in as_points(sent([batch]))}
         assert not days & seen, "a day must travel in one request"
@@ -141,7 +145,7 @@ def test_largest_day() -> None:
     """The largest day there can be, by itself, is a request that Lambda takes."""
     wide = "😀"
     dimensions = tuple((f"{key}" + wide * 254, wide * 1_024) for key in range(10))
-    with closing(filled(Point(Series(wide * 255, dimensions), hour, 1.5) for hour in range(24))) as spool:
+    with closing(filled(CheckedPoint(SeriesKey(wide * 255, dimensions), hour, 1.5) for hour in range(24))) as spool:
         (batch,) = spool.batches()
     assert len(json.dumps(batch.data)) < 5_000_000
     assert len(sent([batch])) == 24
@@ -149,7 +153,7 @@ def test_largest_day() -> None:
 
 def test_mangled_text() -> None:
     """The character that stands for text that was mangled is sent as an escape, which is what the service asks for."""
-    with closing(filled([Point(Series("\ufffd", ()), 0, 1.0)])) as spool:
+    with closing(filled([CheckedPoint(SeriesKey("\ufffd", ()), 0, 1.0)])) as spool:
         (batch,) = spool.batches()
     assert "\\ufffd" in batch.data
 
@@ -157,8 +161,8 @@ def test_mangled_text() -> None:
 @pytest.mark.parametrize(("rows", "listed"), [(2, 2), (5, 5)])
 def test_repeated(rows: int, listed: int) -> None:
     """Rows for the same record and hour are found, with the first two places, and how many there are."""
-    same = [Point(Series("orders", (("region", "eu"),)), 24, float(row)) for row in range(rows)]
-    others = [Point(Series("orders", (("region", "us"),)), 24, 0.0), Point(same[0].series, 25, 0.0)]
+    same = [CheckedPoint(SeriesKey("orders", (("region", "eu"),)), 24, float(row)) for row in range(rows)]
+    others = [CheckedPoint(SeriesKey("orders", (("region", "us"),)), 24, 0.0), CheckedPoint(same[0].series, 25, 0.0)]
     with closing(filled([*others, *same])) as spool:
         (one,) = spool.repeated()
     assert (one.series, one.timestamp, one.rows) == (same[0].series, "1970-01-02 00:00:00", listed)
@@ -169,7 +173,7 @@ def test_rows_on_one_line() -> None:
     """The last of several rows is the last also where all stand on one line."""
     with closing(Spool(Combine.LAST)) as spool:
         for row, value in enumerate([1.0, 9.0, 5.0], 1):
-            spool.add(Place(0, 1, row), [Point(Series("a", ()), 0, value)])
+            spool.add(Place(0, 1, row), [CheckedPoint(SeriesKey("a", ()), 0, value)])
         spool.sort()
         ((_, _, last),) = as_points(sent(spool.batches()))
         (one,) = spool.repeated()
@@ -180,6 +184,6 @@ def test_rows_on_one_line() -> None:
 def test_many_values_for_an_hour() -> None:
     """Events of one hour are combined as they come, however many they are."""
     events: Sequence[float] = [float(n % 7) for n in range(50_000)]
-    with closing(filled((Point(Series("a", ()), 0, value) for value in events), Combine.AVERAGE)) as spool:
+    with closing(filled((CheckedPoint(SeriesKey("a", ()), 0, value) for value in events), Combine.AVERAGE)) as spool:
         ((_, _, average),) = as_points(sent(spool.batches()))
     assert average == statistics.fmean(events)

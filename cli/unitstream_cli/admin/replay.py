@@ -34,7 +34,7 @@ DEFAULT_PAUSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Reply:
     """What a function made of an event: its proxy response, or the error that ended it."""
 
     response: dict[str, Any]
@@ -146,7 +146,7 @@ def _check(event: Any, where: str) -> None:
 
 
 @contextlib.contextmanager
-def functions(options: Options) -> Iterator[Callable[[dict[str, Any]], Outcome]]:
+def functions(options: Options) -> Iterator[Callable[[dict[str, Any]], Reply]]:
     """What gives an event to the function that is meant, and in the block sentences for what AWS refuses."""
     found = options.stack()
     from unitstream_cli.admin import aws  # noqa: PLC0415  # boto3: twice the time of all the rest
@@ -155,7 +155,7 @@ def functions(options: Options) -> Iterator[Callable[[dict[str, Any]], Outcome]]
         deployed = aws.find_stack(found)
         client = deployed.client("lambda", ATTEMPTS_WHEN_THROTTLED)
 
-        def invoke(event: dict[str, Any]) -> Outcome:
+        def invoke(event: dict[str, Any]) -> Reply:
             function = _function_of(event, deployed)
             retrying = Retrying(
                 retry=retry_if_result(lambda outcome: outcome.status == 503),
@@ -163,7 +163,7 @@ def functions(options: Options) -> Iterator[Callable[[dict[str, Any]], Outcome]]
                 stop=stop_after_attempt(ATTEMPTS_WHEN_BUSY),
                 retry_error_callback=_last,
             )
-            outcome: Outcome = retrying(_invoke_once, client, function, event)
+            outcome: Reply = retrying(_invoke_once, client, function, event)
             return replace(outcome, attempts=retrying.statistics["attempt_number"])
 
         yield invoke
@@ -176,20 +176,20 @@ def _function_of(event: dict[str, Any], deployed: Stack) -> str:
     return deployed.output("IngestFunctionName")
 
 
-def _invoke_once(client: Any, function: str, event: dict[str, Any]) -> Outcome:
+def _invoke_once(client: Any, function: str, event: dict[str, Any]) -> Reply:
     # As short as it came from the gateway, or a large one would be over Lambda's limit.
     payload = json_text.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
     try:
         invocation = client.invoke(FunctionName=function, Payload=payload)
     except client.exceptions.RequestTooLargeException:
-        return Outcome({}, "the event is larger than Lambda takes")
+        return Reply({}, "the event is larger than Lambda takes")
     response = json_text.load(invocation["Payload"])
     if "FunctionError" in invocation or not isinstance(response, dict) or "statusCode" not in response:
         # Of an exception its type alone: the message may hold values. Lambda's own errors have a message alone.
         crash = response if isinstance(response, dict) else {}
         kind = crash.get("errorType") or crash.get("errorMessage") or "no proxy response"
-        return Outcome(crash, f"the function failed: {kind}")
-    return Outcome(response)
+        return Reply(crash, f"the function failed: {kind}")
+    return Reply(response)
 
 
 def _pause(state: RetryCallState) -> float:
@@ -199,9 +199,9 @@ def _pause(state: RetryCallState) -> float:
     return min(float(asked), LONGEST_PAUSE_SECONDS) if asked.isdecimal() else DEFAULT_PAUSE_SECONDS
 
 
-def _last(state: RetryCallState) -> Outcome:
+def _last(state: RetryCallState) -> Reply:
     """Return the last answer when there is no further attempt."""
-    outcome: Outcome = state.outcome.result()  # type: ignore[union-attr]  # there was an attempt
+    outcome: Reply = state.outcome.result()  # type: ignore[union-attr]  # there was an attempt
     return outcome
 
 
@@ -230,6 +230,6 @@ def _brief(status: int, body: Any) -> str:
     return " ".join([str(status), *(f"{name}={count:,}" for name, count in counts.items() if count)])
 
 
-def _as_json(outcome: Outcome) -> dict[str, Any]:
+def _as_json(outcome: Reply) -> dict[str, Any]:
     body = None if outcome.error else parsed(outcome.response["body"])
     return {"status": outcome.status, "error": outcome.error, "attempts": outcome.attempts, "body": body}

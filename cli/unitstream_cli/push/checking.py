@@ -16,7 +16,7 @@ from unitstream_cli.errors import BadInput
 from unitstream_cli.push.mapping import Columns, contradiction
 from unitstream_cli.push.names import columns_of, has_column, not_there
 from unitstream_cli.push.rows import Dialect, Fault, Header, Member, Row, read_as_one
-from unitstream_cli.push.series import Series
+from unitstream_cli.push.series import SeriesKey
 from unitstream_cli.push.sources import Source, size_of
 from unitstream_cli.push.spool import Combine, Place, Spool
 
@@ -276,7 +276,7 @@ def _without_nulls(row: Row, nulls: tuple[str, ...]) -> Row:
     )
 
 
-def _names(series: Series) -> list[str]:
+def _names(series: SeriesKey) -> list[str]:
     return [series.metric_name, *(f"{key}={value}" for key, value in series.dimensions)]
 
 

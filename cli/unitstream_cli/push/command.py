@@ -55,7 +55,7 @@ from unitstream_cli.push.options import (
     paths_of,
 )
 from unitstream_cli.push.rows import Dialect
-from unitstream_cli.push.sending import Journal, Outcome, Sender, Signals
+from unitstream_cli.push.sending import Delivery, Journal, Sender, Signals
 from unitstream_cli.push.sources import check_encoding
 from unitstream_cli.push.spool import Combine, Spool
 from unitstream_cli.push.summary import Summary, as_document, with_places
@@ -239,7 +239,7 @@ def _progress() -> Progress:
     )
 
 
-def _show_sending(progress: Progress, task: TaskID, outcome: Outcome, seconds: float) -> None:
+def _show_sending(progress: Progress, task: TaskID, outcome: Delivery, seconds: float) -> None:
     done = outcome.sent + outcome.skipped
     counts = ", ".join(f"{count:,} {what}" for what, count in outcome.counts._asdict().items() if count)
     speed = f"{done:,} points, {outcome.sent / max(seconds, 1e-3):,.0f}/s" + (f": {counts}" if counts else "")

@@ -19,7 +19,7 @@ from unitstream_cli.push.moments import Clock
 from unitstream_cli.push.names import ABSENT, listed, not_there, value_at
 from unitstream_cli.push.numbers import Numerals
 from unitstream_cli.push.rows import READ_BACK, Fault
-from unitstream_cli.push.series import InvalidSeries, Point, series_of
+from unitstream_cli.push.series import CheckedPoint, InvalidSeries, series_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -147,7 +147,7 @@ class Columns:
         """Whether a column without a name would be a metric or a dimension."""
         return "" not in self._taken and (self.wide or not self.dimensions)
 
-    def points(self, file: str, row: Row) -> tuple[list[Point], list[Fault]]:
+    def points(self, file: str, row: Row) -> tuple[list[CheckedPoint], list[Fault]]:
         """Return the points of `row`, and what is wrong with it: its points are valid only if nothing is.
 
         Raises `BadInput` if more columns would be dimensions than a point can have.
@@ -170,7 +170,7 @@ class Columns:
         points = []
         for column, name in self._metrics(fields, faults, row.line):
             try:
-                points.append(Point(series_of(name, dimensions), hour, self._value(fields, column)))
+                points.append(CheckedPoint(series_of(name, dimensions), hour, self._value(fields, column)))
             except PydanticCustomError as exc:
                 faults.append(Fault(row.line, column, exc.message() + self.numerals.hint(fields[column])))
             except InvalidSeries as exc:

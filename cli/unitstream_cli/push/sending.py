@@ -128,7 +128,7 @@ class Signals:
 
 
 @dataclass
-class Outcome:
+class Delivery:
     """What became of a push so far. `in_doubt` are points of requests that failed and may be saved in part.
 
     `notices` are the service's, each once. `replacing` is a batch of which so many points replaced other values, all of
@@ -165,13 +165,13 @@ class Sender:
         *,
         confirmed: set[str],
         journal: Journal | None,
-        progress: Callable[[Outcome], None],
-    ) -> Outcome:
+        progress: Callable[[Delivery], None],
+    ) -> Delivery:
         """Send all `batches` that are not `confirmed` already, until one fails or the API client is to stop.
 
         Then those under way are let end, which takes as long as an attempt may take. `progress` is told after each.
         """
-        outcome = Outcome()
+        outcome = Delivery()
         under_way: dict[Future[Counts], tuple[Batch, Exchange]] = {}
         left = self._unconfirmed(batches, confirmed, outcome)
         with ThreadPoolExecutor(self._parallel) as pool:
@@ -201,7 +201,7 @@ class Sender:
         return outcome
 
     @staticmethod
-    def _unconfirmed(batches: Iterator[Batch], confirmed: set[str], outcome: Outcome) -> Iterator[Batch]:
+    def _unconfirmed(batches: Iterator[Batch], confirmed: set[str], outcome: Delivery) -> Iterator[Batch]:
         for batch in batches:
             if batch.digest in confirmed:
                 outcome.skipped += batch.points
@@ -220,7 +220,7 @@ class Sender:
             raise
 
 
-def _settle(outcome: Outcome, future: Future[Counts], batch: Batch, exchange: Exchange) -> None:
+def _settle(outcome: Delivery, future: Future[Counts], batch: Batch, exchange: Exchange) -> None:
     outcome.requests += exchange.attempts
     outcome.retries += max(exchange.attempts - 1, 0)
     outcome.notices |= dict.fromkeys(exchange.notices)

@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from unitstream.problems import Finding
 
 
-class Series(NamedTuple):
+class SeriesKey(NamedTuple):
     """What tells points of the same hour apart. `dimensions` are sorted by key."""
 
     metric_name: str
     dimensions: tuple[tuple[str, str], ...]
 
 
-class Point(NamedTuple):
+class CheckedPoint(NamedTuple):
     """A checked point; `hour` counts the hours since 1970. `value` is a text where distinct ones are counted."""
 
-    series: Series
+    series: SeriesKey
     hour: int
     value: float | bytes
 
@@ -39,13 +39,13 @@ class InvalidSeries(Exception):
 
 # Files have many rows of few series.
 @lru_cache(maxsize=65_536)
-def series_of(metric_name: str, dimensions: tuple[tuple[str, str], ...]) -> Series:
+def series_of(metric_name: str, dimensions: tuple[tuple[str, str], ...]) -> SeriesKey:
     point = {"timestamp": 0, "metric_name": metric_name, "metric_value": 0, "custom_dimensions": dict(dimensions)}
     try:
         POINTS.validate_python([point])
     except ValidationError as exc:
         raise InvalidSeries([_named(error) for error in findings_of(exc)]) from exc
-    return Series(metric_name, tuple(sorted(dimensions)))
+    return SeriesKey(metric_name, tuple(sorted(dimensions)))
 
 
 def _named(error: Finding) -> tuple[str, str]:

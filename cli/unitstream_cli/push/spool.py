@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from unitstream.identity import record_id
 from unitstream_cli.errors import CommandFailed
-from unitstream_cli.push.series import Series
+from unitstream_cli.push.series import SeriesKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from unitstream_cli.push.series import Point
+    from unitstream_cli.push.series import CheckedPoint
 
 # A request stays cheap: well below the gateway's 10 MB and Lambda's 6 MB, and within what a new table writes in a
 # second or two, also when several are under way: 4,000 units, of which a day takes one, and one more if its series is
@@ -94,7 +94,7 @@ class Place(NamedTuple):
 class Repeated(NamedTuple):
     """A record and an hour that `rows` rows name, `places` being those of the first two, and what they combine to."""
 
-    series: Series
+    series: SeriesKey
     timestamp: str
     places: tuple[Place, Place]
     rows: int
@@ -134,7 +134,7 @@ class Spool:
     def close(self) -> None:
         self._db.close()
 
-    def add(self, place: Place, points: Iterable[Point]) -> None:
+    def add(self, place: Place, points: Iterable[CheckedPoint]) -> None:
         """Add the points of the row at `place`, later than all that were added before."""
         at = place.file * _LINES_A_FILE + place.line
         # A JSON document may have all its rows on one line, so lines do not tell which of two came last.
@@ -190,7 +190,7 @@ class Spool:
         query = f"SELECT series, hour, value FROM points ORDER BY series, hour, {self._order}"  # noqa: S608  # ours
         rows = self._db.execute(query)
         for series, of_series in groupby(rows, itemgetter(0)):
-            written = self._written(series)
+            written = self._members_of(series)
             for day, of_day in groupby(of_series, lambda row: row[1] // _HOURS_A_DAY):
                 start = f'{{"timestamp":"{_day(day)} '
                 hours = (
@@ -207,7 +207,7 @@ class Spool:
     def places(self, batch: Batch, index: int) -> list[Place]:
         """Return where the rows stand of the point with this index in a batch."""
         point = json.loads(f"[{batch.data}]")[index]
-        series = self._id_of(Series(point["metric_name"], tuple(sorted(point["custom_dimensions"].items()))))
+        series = self._id_of(SeriesKey(point["metric_name"], tuple(sorted(point["custom_dimensions"].items()))))
         day, _, time_of_day = point["timestamp"].partition(" ")
         hour = (_ordinal(day) - _EPOCH_DAY) * _HOURS_A_DAY + int(time_of_day[:2])
         places = self._db.execute(
@@ -220,7 +220,7 @@ class Spool:
             self._db.executemany("INSERT INTO points VALUES (?, ?, ?, ?, ?)", self._waiting)
         self._waiting.clear()
 
-    def _find_series(self, series: Series) -> int:
+    def _find_series(self, series: SeriesKey) -> int:
         """Return the number of a series, a new one if it is new."""
         # The function is the same for the whole push.
         record = bytes.fromhex(record_id(series.metric_name, "", dict(series.dimensions)))
@@ -238,13 +238,13 @@ class Spool:
                 self.keys |= dict.fromkeys(key for key, _ in series.dimensions)
         return int(found[0])
 
-    def _written(self, series: int) -> str:
+    def _members_of(self, series: int) -> str:
         (written,) = self._db.execute("SELECT written FROM series WHERE id = ?", (series,)).fetchone()
         return str(written)
 
-    def _series(self, series: int) -> Series:
-        members = json.loads("{" + self._written(series))
-        return Series(members["metric_name"], tuple(members["custom_dimensions"].items()))
+    def _series(self, series: int) -> SeriesKey:
+        members = json.loads("{" + self._members_of(series))
+        return SeriesKey(members["metric_name"], tuple(members["custom_dimensions"].items()))
 
 
 def _place(at: int, row: int) -> Place:

@@ -12,7 +12,7 @@ from unitstream_cli.console import print_json, printable
 from unitstream_cli.errors import CommandFailed, Interrupted, Unreachable
 from unitstream_cli.push.checking import Faults, Reading, counted
 from unitstream_cli.push.names import listed
-from unitstream_cli.push.sending import Outcome
+from unitstream_cli.push.sending import Delivery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ class Summary:
     dry_run: bool
     reading: Reading | None = None
     faults: Faults = field(default_factory=Faults)
-    outcome: Outcome = field(default_factory=Outcome)
+    outcome: Delivery = field(default_factory=Delivery)
     seconds: float = 0.0
 
     @property

@@ -71,7 +71,7 @@ def _unknown_metric(metric: Metric, parameter: str, known: Sequence[Metric]) -> 
     functions = [one.metric_agg_func for one in known if one.metric_name == name]
     function = metric.metric_agg_func if metric.metric_agg_func in functions else "".join(functions[:1])
     hint = f": did you mean {name}:{function}?" if functions else ""
-    detail = f"the stream has no metric {_written(metric)}{hint}"
+    detail = f"the stream has no metric {_full_name(metric)}{hint}"
     return Finding("unknown_metric", detail, parameter=parameter)
 
 
@@ -79,17 +79,17 @@ def _unknown_key(metric: Metric, parameter: str, key: str, known: frozenset[str]
     close = near_miss(key, known)
     some = ", ".join(sorted(known)[:_LISTED_KEYS]) + (", …" if len(known) > _LISTED_KEYS else "")
     hint = f"did you mean {close}?" if close else f"they have {some or 'none'}"
-    detail = f"no series of {_written(metric)} has the dimension {quoted(key)}: {hint}"
+    detail = f"no series of {_full_name(metric)} has the dimension {quoted(key)}: {hint}"
     return Finding("unknown_dimension_key", detail, parameter=parameter)
 
 
 def _unknown_value(metric: Metric, key: str, value: str, known: set[str]) -> Finding:
     close = near_miss(value, known)
-    detail = f"no series of {_written(metric)} has {quoted(value)} in the dimension {quoted(key)}"
+    detail = f"no series of {_full_name(metric)} has {quoted(value)} in the dimension {quoted(key)}"
     return Finding(
         "unknown_dimension_value", detail + (f": did you mean {close}?" if close else ""), parameter="filter"
     )
 
 
-def _written(metric: Metric) -> str:
+def _full_name(metric: Metric) -> str:
     return quoted(":".join(metric))
