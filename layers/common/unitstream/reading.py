@@ -139,8 +139,8 @@ class Reader:
         """Return the whole view."""
         metric, timeframe = question.metric, question.timeframe
         aggregates = Aggregates(metric.metric_agg_func, timeframe, question.granularity, fill=question.fill)
-        said = self._aggregate(stream_id, question, {metric: {timeframe: aggregates}}, deadline)
-        return replace(view(question, aggregates), notices=said)
+        noticed = self._aggregate(stream_id, question, {metric: {timeframe: aggregates}}, deadline)
+        return replace(view(question, aggregates), notices=noticed)
 
     def unit_metric(self, stream_id: str, question: UnitMetricQuestion, deadline: float) -> UnitMetric:
         """Return the whole unit metric, with its previous timeframe."""
@@ -156,9 +156,9 @@ class Reader:
             }
             for metric in both
         }
-        said = self._aggregate(stream_id, question, aggregates, deadline)
+        noticed = self._aggregate(stream_id, question, aggregates, deadline)
         before, now = (Compared(*(aggregates[metric][timeframe] for metric in both)) for timeframe in timeframes)
-        return replace(unit_metric(question, now, before, previous, shift), notices=said)
+        return replace(unit_metric(question, now, before, previous, shift), notices=noticed)
 
     def _aggregate(
         self,
