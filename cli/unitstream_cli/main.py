@@ -126,5 +126,3 @@ def options(
 ) -> None:
     """What every command shares."""
     ctx.obj = Options(url, api_key_file, token_file, stack, region, profile)
-    # `push` has some of them itself.
-    ctx.default_map = {"push": {"url": url, "api_key_file": api_key_file, "token_file": token_file}}

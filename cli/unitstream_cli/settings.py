@@ -115,8 +115,40 @@ class Options(NamedTuple):
     profile: str | None = None
 
     def service(self) -> Service:
-        """Return the service that is meant. Raises as `service` does."""
-        return service(self.url, self.api_key_file, self.token_file)
+        """Return the service that the options, the environment or `.local/stack.env` name.
+
+        Raises `CommandFailed` (USAGE) when something is missing, and `BadInput` when a file holds no secret.
+        """
+        if STDIN == self.api_key_file == self.token_file:
+            raise CommandFailed("only one of --api-key-file and --token-file can be stdin.", exit_code=ExitCode.USAGE)
+        local = _stack_env()
+        given = self.url or os.environ.get(API_URL) or local.get(API_URL, "")
+        # People paste the address of the one route that they know.
+        address = given.removesuffix("/api/streams/ingest").rstrip("/")
+        if address != local.get(API_URL, ""):
+            local = {}
+        api_key = _secret(self.api_key_file, API_KEY, local)
+        token = _secret(self.token_file, DATA_STREAM_TOKEN, local)
+        ways = {
+            "the address of the API": (address, "--url URL", API_URL),
+            "the API key": (api_key, "--api-key-file PATH", API_KEY),
+            "the data stream token": (token, "--token-file PATH", DATA_STREAM_TOKEN),
+        }
+        missing = {
+            what: f"{option} or {name} in the environment" for what, (value, option, name) in ways.items() if not value
+        }
+        if missing:
+            hints = [f"  {what}: {ways_to_give}" for what, ways_to_give in missing.items()]
+            raise CommandFailed(
+                f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing.",
+                "\n".join(["Give", *hints, f"or run in a directory whose {STACK_ENV} has them: `make run` writes it."]),
+                exit_code=ExitCode.USAGE,
+            )
+        if not _is_address(address):
+            raise CommandFailed(
+                f"{address!r} is no address: it begins with https:// or http://.", exit_code=ExitCode.USAGE
+            )
+        return Service(address, api_key, token)
 
     def stack(self) -> StackSettings:
         """Return the stack that the options, the environment or `.local/stack.env` name.
@@ -139,40 +171,6 @@ class Options(NamedTuple):
         profile, profile_place = _first("--profile", self.profile, "AWS_PROFILE")
         looked_at = f"region {region_place}, profile {profile_place}" + (f", endpoint {endpoint}" if endpoint else "")
         return StackSettings(name, endpoint, is_local, region, profile, looked_at)
-
-
-def service(url: str | None, api_key_file: Path | None, token_file: Path | None) -> Service:
-    """Return the service that the options, the environment or `.local/stack.env` name.
-
-    Raises `CommandFailed` (USAGE) when something is missing, and `BadInput` when a file holds no secret.
-    """
-    if STDIN == api_key_file == token_file:
-        raise CommandFailed("only one of --api-key-file and --token-file can be stdin.", exit_code=ExitCode.USAGE)
-    local = _stack_env()
-    # People paste the address of the one route that they know.
-    address = (url or os.environ.get(API_URL) or local.get(API_URL, "")).removesuffix("/api/streams/ingest").rstrip("/")
-    if address != local.get(API_URL, ""):
-        local = {}
-    api_key = _secret(api_key_file, API_KEY, local)
-    token = _secret(token_file, DATA_STREAM_TOKEN, local)
-    ways = {
-        "the address of the API": (address, "--url URL", API_URL),
-        "the API key": (api_key, "--api-key-file PATH", API_KEY),
-        "the data stream token": (token, "--token-file PATH", DATA_STREAM_TOKEN),
-    }
-    missing = {
-        what: f"{option} or {name} in the environment" for what, (value, option, name) in ways.items() if not value
-    }
-    if missing:
-        hints = [f"  {what}: {ways_to_give}" for what, ways_to_give in missing.items()]
-        raise CommandFailed(
-            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing.",
-            "\n".join(["Give", *hints, f"or run in a directory whose {STACK_ENV} has them: `make run` writes it."]),
-            exit_code=ExitCode.USAGE,
-        )
-    if not _is_address(address):
-        raise CommandFailed(f"{address!r} is no address: it begins with https:// or http://.", exit_code=ExitCode.USAGE)
-    return Service(address, api_key, token)
 
 
 def _first(option: str, given: str | None, *variables: str) -> tuple[str | None, str]:

@@ -47,7 +47,7 @@ def secret_file(folder: Path, text: str) -> Path:
 
 def test_beside_make_run_nothing_need_be_said(folder: Path) -> None:
     write_stack_env(folder)
-    assert tuple(settings.service(None, None, None)) == (LOCAL["API_URL"], "local-key", "ds_local")
+    assert tuple(Options().service()) == (LOCAL["API_URL"], "local-key", "ds_local")
     assert Options().stack()[:3] == ("unitstream-local", "http://127.0.0.1:4566", True)
 
 
@@ -58,7 +58,7 @@ def test_options_come_before_the_environment_and_that_before_stack_env(
     monkeypatch.setenv("API_KEY", "environment-key")
     monkeypatch.setenv("DATA_STREAM_TOKEN", "ds_environment")
     monkeypatch.setenv("STACK_NAME", "environment")
-    assert settings.service(None, secret_file(folder, "file-key\n"), None)[1:] == ("file-key", "ds_environment")
+    assert Options(api_key_file=secret_file(folder, "file-key\n")).service()[1:] == ("file-key", "ds_environment")
     assert Options().stack().name == "environment"
     assert Options(stack_name="option").stack().name == "option"
 
@@ -67,7 +67,7 @@ def test_what_belongs_to_the_local_stack_is_not_used_with_another_service(folder
     """Its key and its token would only be refused there, and nobody would see why."""
     write_stack_env(folder)
     with pytest.raises(CommandFailed) as failed:
-        settings.service("https://metrics.example.com", None, None)
+        Options("https://metrics.example.com").service()
     assert failed.value.exit_code is ExitCode.USAGE
     assert failed.value.message == "the API key and the data stream token are missing."
 
@@ -95,7 +95,7 @@ def test_an_endpoint_elsewhere_is_never_taken_for_the_local_one(folder: Path) ->
 def test_an_address_may_be_pasted_as_it_is_known(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEY", "key")
     monkeypatch.setenv("DATA_STREAM_TOKEN", "ds_token")
-    assert settings.service(text, None, None).url == "https://metrics.example.com/v1"
+    assert Options(text).service().url == "https://metrics.example.com/v1"
 
 
 @pytest.mark.parametrize(
@@ -105,13 +105,13 @@ def test_what_is_no_address_is_a_usage_error(text: str, monkeypatch: pytest.Monk
     monkeypatch.setenv("API_KEY", "key")
     monkeypatch.setenv("DATA_STREAM_TOKEN", "ds_token")
     with pytest.raises(CommandFailed) as failed:
-        settings.service(text, None, None)
+        Options(text).service()
     assert failed.value.exit_code is ExitCode.USAGE
 
 
 def test_what_is_missing_is_named_with_every_way_to_give_it() -> None:
     with pytest.raises(CommandFailed) as failed:
-        settings.service(None, None, None)
+        Options().service()
     assert failed.value.exit_code is ExitCode.USAGE
     ways = ("--url", "API_URL", "--api-key-file", "API_KEY", "--token-file", "DATA_STREAM_TOKEN", ".local/stack.env")
     assert all(way in str(failed.value.hint) for way in ways)
@@ -125,16 +125,16 @@ def test_a_secret_is_read_from_stdin(folder: Path, monkeypatch: pytest.MonkeyPat
     """One of them: both cannot be."""
     write_stack_env(folder)
     monkeypatch.setattr("sys.stdin", io.StringIO("ds_piped\n"))
-    assert settings.service(None, None, settings.STDIN).token == "ds_piped"
+    assert Options(token_file=settings.STDIN).service().token == "ds_piped"
     with pytest.raises(CommandFailed, match="only one"):
-        settings.service(None, settings.STDIN, settings.STDIN)
+        Options(api_key_file=settings.STDIN, token_file=settings.STDIN).service()
 
 
 @pytest.mark.parametrize("text", ["", "\n", "one\ntwo\n", "k\x00ey", "schlüssel"])
 def test_a_file_that_holds_no_secret_is_refused_without_being_quoted(folder: Path, text: str) -> None:
     write_stack_env(folder)
     with pytest.raises(BadInput) as failed:
-        settings.service(None, secret_file(folder, text), None)
+        Options(api_key_file=secret_file(folder, text)).service()
     assert "must hold one line with the secret" in failed.value.message
     assert not text.strip() or text.strip() not in failed.value.message
 
@@ -145,23 +145,23 @@ def test_an_environment_that_holds_no_secret_is_refused_without_being_quoted(
     write_stack_env(folder)
     monkeypatch.setenv(settings.DATA_STREAM_TOKEN, "ds_€")
     with pytest.raises(BadInput, match="DATA_STREAM_TOKEN must hold one line") as failed:
-        settings.service(None, None, None)
+        Options().service()
     assert "€" not in failed.value.message
 
 
 def test_a_file_that_cannot_be_read_is_named(folder: Path) -> None:
     write_stack_env(folder)
     with pytest.raises(BadInput, match="missing-file: No such file"):
-        settings.service(None, folder / "missing-file", None)
+        Options(api_key_file=folder / "missing-file").service()
     (folder / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(BadInput, match="no text file"):
-        settings.service(None, folder / "binary", None)
+        Options(api_key_file=folder / "binary").service()
 
 
 def test_secrets_are_not_shown(folder: Path) -> None:
     """In a log or a traceback, say."""
     write_stack_env(folder)
-    shown = f"{settings.service(None, None, None)} {settings.service(None, None, None)!r}"
+    shown = f"{Options().service()} {Options().service()!r}"
     assert LOCAL["API_URL"] in shown
     assert "local-key" not in shown
     assert "ds_local" not in shown

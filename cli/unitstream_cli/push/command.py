@@ -59,7 +59,7 @@ from unitstream_cli.push.sending import Delivery, Journal, Sender, Signals
 from unitstream_cli.push.sources import check_encoding
 from unitstream_cli.push.spool import Combine, Spool
 from unitstream_cli.push.summary import Summary, as_document, with_places
-from unitstream_cli.settings import ApiKeyFileOption, JsonOption, Service, TokenFileOption, UrlOption, service
+from unitstream_cli.settings import JsonOption, Options, Service
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -69,6 +69,7 @@ _JOURNAL_VERSION = 2
 
 
 def push(
+    ctx: typer.Context,
     *,
     files: FilesArgument = None,
     agg_func: AggFuncOption,
@@ -98,9 +99,6 @@ def push(
     resume: ResumeOption = False,
     parallel: ParallelOption = 4,
     give_up_after: GiveUpAfterOption = GIVE_UP_AFTER_SECONDS,
-    url: UrlOption = None,
-    api_key_file: ApiKeyFileOption = None,
-    token_file: TokenFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Send the data points in files, or in stdin, to a data stream.
@@ -123,8 +121,9 @@ def push(
         named = {"--metric-name": metric_name != Columns.metric_name, "--value": value != Columns.value}
         check_metrics(wide, metric, {option for option, given in named.items() if given}, combine)
         how, distinct = combine_of(combine)
-        paths = paths_of(files or [], api_key_file, token_file, errors)
-        to = service(url, api_key_file, token_file)
+        shared: Options = ctx.obj
+        paths = paths_of(files or [], shared, errors)
+        to = shared.service()
         columns = Columns(
             timestamp,
             metric_name,

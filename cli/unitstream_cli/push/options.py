@@ -14,8 +14,8 @@ from unitstream_cli.push.mapping import Dimension
 from unitstream_cli.push.moments import Ambiguous, Clock, Floor, check_form, check_zone
 from unitstream_cli.push.numbers import Decimal, Numerals
 from unitstream_cli.push.rows import Format
-from unitstream_cli.push.sources import STDIN
 from unitstream_cli.push.spool import Combine
+from unitstream_cli.settings import STDIN, Options
 
 _COLUMNS, _ROWS, _FILES, _SENDING = "Columns", "Rows", "Files", "Sending"
 
@@ -285,12 +285,12 @@ def character_of(option: str, written: str | None) -> str | None:
     return found
 
 
-def paths_of(files: list[Path], api_key_file: Path | None, token_file: Path | None, errors: Path | None) -> list[Path]:
+def paths_of(files: list[Path], shared: Options, errors: Path | None) -> list[Path]:
     paths = files or [STDIN]
     if STDIN in paths:
         if not files and sys.stdin.isatty():
             raise usage("there is no FILE, and stdin is the terminal.")
-        if paths.count(STDIN) > 1 or STDIN in {api_key_file, token_file}:
+        if paths.count(STDIN) > 1 or STDIN in {shared.api_key_file, shared.token_file}:
             raise usage("stdin can be read once only.")
     if errors and any(path.exists() and errors.exists() and path.samefile(errors) for path in paths):
         raise usage("--errors would overwrite a file that is to be pushed.")

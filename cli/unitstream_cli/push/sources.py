@@ -15,6 +15,7 @@ from unitstream_cli.errors import BadInput, CommandFailed, ExitCode
 from unitstream_cli.push.csv_files import csv_parts
 from unitstream_cli.push.json_files import is_document, json_parts, ndjson_parts
 from unitstream_cli.push.rows import Format, Lines
+from unitstream_cli.settings import STDIN
 
 if TYPE_CHECKING:
     from _hashlib import HASH
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from unitstream_cli.push.rows import Dialect, Part
 
-STDIN = Path("-")
 
 _HEAD_BYTES = 65_536
 _GZIP = b"\x1f\x8b"
