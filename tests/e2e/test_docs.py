@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 README = (REPOSITORY / "README.md").read_text()
 API = (REPOSITORY / "docs" / "api.md").read_text()
-READING = (REPOSITORY / "docs" / "recipes-reading.md").read_text()
+READING = (REPOSITORY / "docs" / "recipes.md").read_text().partition("\n## A spreadsheet\n")[2]
 
 
 def blocks(text: str, language: str = "") -> list[str]:
