@@ -60,7 +60,10 @@ def test_push_twice(push: Push) -> None:
     file = push.file(ORDERS)
     first, second = push(file), push(file)
     assert first.exit_code == second.exit_code == ExitCode.OK
-    assert first.stdout.splitlines()[0] == "orders.csv: 24 rows, 24 points, 1 series; dimensions region"
+    assert (
+        first.stdout.splitlines()[0]
+        == "orders.csv: 24 rows, 24 points, 1 series; dimensions region; 2022-10-01 to 2022-10-01"
+    )
     assert "24  created" in first.stdout
     assert "24  unchanged" in second.stdout
     assert first.stderr == ""
@@ -74,6 +77,13 @@ def test_several_files(push: Push) -> None:
     result = push("orders.csv", push.file(HEADER + "\n\n2022-10-01,orders,0,eu\n", "again.csv"))
     assert result.exit_code == ExitCode.BAD_INPUT
     assert "again.csv:4: is for the same record and hour as orders.csv:2" in result.stderr
+
+
+def test_the_same_file_twice(push: Push) -> None:
+    """By whatever name: its rows would count twice."""
+    file = push.file(ORDERS)
+    result = push(file, f"./{file}", "--combine", "sum")
+    assert (result.exit_code, "is given twice" in result.stderr) == (ExitCode.USAGE, True)
 
 
 def test_dry_run(push: Push) -> None:
@@ -488,6 +498,17 @@ def test_timestamp_format(push: Push, form: str, said: str) -> None:
     assert result.exit_code == ExitCode.USAGE
     assert said in result.stderr
     assert "orders.csv" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("form", "text"), [("%d%m%Y", "1122024"), ("%Y%m%d", "2024112"), ("%Y%m%d %H%M", "202415 130")]
+)
+def test_digits_without_their_zeros(push: Push, form: str, text: str) -> None:
+    """Where numbers follow each other, a zero that a spreadsheet has left out would make another date of them."""
+    file = push.file(HEADER + f"{text},orders,1,eu\n")
+    result = push(file, "--timestamp-format", form)
+    assert result.exit_code == ExitCode.BAD_INPUT
+    assert f"'{text}' does not have all the digits of the form {form}" in result.stderr
 
 
 @pytest.mark.parametrize("form", ["%Y", "%Y-%m", "%d %b %Y", "%x", "%Y%m%d%H", "%G-W%V-%u", "%d.%m.%y %I %p"])

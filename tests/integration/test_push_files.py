@@ -146,10 +146,11 @@ def test_what_was_read(push: Push) -> None:
     file = push.file(FORMS["a.csv"](rows))
     for options in ([], ["--dry-run"]):
         assert push(file, *options).stdout.startswith(
-            "orders.csv: 3 rows, 3 points, 3 series; dimensions index, region\n"
+            "orders.csv: 3 rows, 3 points, 3 series; dimensions index, region; 2022-10-01 to 2022-10-01\n"
         )
         document = push.document(file, *options)
         assert (document["series"], document["dimensions"], document["metrics"]) == (3, ["index", "region"], ["orders"])
+        assert document["first_day"] == document["last_day"] == "2022-10-01"
     wide = push.file("timestamp,index,rain\n2022-10-01,1,2\n", "wide.csv")
     assert push(wide, "--wide").stdout.startswith("wide.csv: 1 row, 2 points, 2 series; metrics index, rain; no dim")
 

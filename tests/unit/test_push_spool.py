@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import statistics
 from collections import defaultdict
 from contextlib import closing
 from datetime import date
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -35,8 +35,8 @@ points = st.builds(
     CheckedPoint, st.sampled_from([SeriesKey("a", ()), SeriesKey('"\\', (("é", "😀"),))]), st.integers(0, 99), values
 )
 MODEL: dict[Combine, Callable[[list[float]], float]] = {
-    Combine.SUM: math.fsum,
-    Combine.AVERAGE: lambda values: math.fsum(values) / len(values),
+    Combine.SUM: lambda values: float(sum(map(Fraction, map(repr, values)))),
+    Combine.AVERAGE: lambda values: float(sum(map(Fraction, map(repr, values))) / len(values)),
     Combine.MAXIMUM: max,
     Combine.MINIMUM: min,
     Combine.LAST: lambda values: values[-1],
@@ -98,11 +98,13 @@ def test_combine(rows: list[CheckedPoint], combine: Combine) -> None:
 
 
 def test_sums_are_exact() -> None:
-    """The sum of many rows is the exact one, rounded once: it does not depend on their order."""
-    rows = [CheckedPoint(SeriesKey("a", ()), 0, value) for value in [1e16, 1.0, -1e16] + [0.1] * 10]
-    with closing(filled(rows, Combine.SUM)) as spool:
-        ((_, _, value),) = as_points(sent(spool.batches()))
-    assert value == 2.0
+    """The sum of many rows is that of the decimals, rounded once: it does not depend on their order."""
+    for values, expected in (([1e16, 1.0, -1e16] + [0.1] * 10, 2.0), ([19.99, 5.01, -25.0], 0.0), ([0.1, 0.2], 0.3)):
+        rows = [CheckedPoint(SeriesKey("a", ()), 0, value) for value in values]
+        with closing(filled(rows, Combine.SUM)) as spool:
+            ((_, _, value),) = as_points(sent(spool.batches()))
+        assert value == expected
+    assert Combine.AVERAGE.of([0.1, 0.2]) == 0.15
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

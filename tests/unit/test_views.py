@@ -290,12 +290,19 @@ def test_a_unit_metric_beside_its_previous_timeframe() -> None:
 
 @given(st.none() | values, st.none() | values)
 def test_a_ratio_is_a_finite_number_or_nothing(numerator: float | None, denominator: float | None) -> None:
-    """A zero or missing denominator, and a quotient that no float holds, give nothing."""
+    """The quotient of the decimals that people read; a zero or missing denominator gives nothing."""
     found = ratio(numerator, denominator)
     if numerator is None or not denominator:
         assert found is None
     else:
-        assert found == numerator / denominator
+        assert found == float(Fraction(repr(numerator)) / Fraction(repr(denominator)))
+
+
+def test_what_did_not_change_has_no_difference() -> None:
+    """0.3 / 0.1 is 3, as 3 / 1 is, and 0.61 - 0.59 is 0.02: by floats neither is."""
+    same = unit_cell(COSTS, ORDERS, "2022-10-01", (0.3, 0.1, 3.0, 1.0), 2)
+    assert (same.current_timeframe_unit_metric, same.pop_diff, same.pop_change) == (3.0, 0.0, 0.0)
+    assert unit_cell(COSTS, ORDERS, "2022-10-01", (0.61, 1.0, 0.59, 1.0), 2).pop_diff == 0.02
 
 
 def test_a_quotient_beyond_all_floats_is_nothing() -> None:

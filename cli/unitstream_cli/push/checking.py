@@ -271,9 +271,14 @@ class Reading:
 
 def _without_nulls(row: Row, nulls: tuple[str, ...]) -> Row:
     dimensions = {key: value for key, value in row.dimensions.items() if value not in nulls}
-    return row._replace(
-        fields={name: None if value in nulls else value for name, value in row.fields.items()}, dimensions=dimensions
-    )
+    return row._replace(fields=_nulled(row.fields, nulls), dimensions=dimensions)
+
+
+def _nulled(value: Any, nulls: tuple[str, ...]) -> Any:
+    """Return `value` with None in place of the texts that stand for nothing, also in objects within it."""
+    if isinstance(value, dict):
+        return {name: _nulled(member, nulls) for name, member in value.items()}
+    return None if value in nulls else value
 
 
 def _names(series: SeriesKey) -> list[str]:

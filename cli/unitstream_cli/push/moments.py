@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import warnings
 from dataclasses import dataclass
@@ -87,7 +88,36 @@ def _understood(clock: Clock, text: str) -> str | float:
     return _in_zone(clock, moment, text).isoformat()
 
 
+# Of what strptime reads as numbers, by the digits that they have in full.
+_DIGITS = {"Y": 4, "G": 4, "j": 3, "u": 1, "w": 1} | dict.fromkeys("dmyHIMSUWV", 2)
+
+
+@lru_cache(maxsize=16)
+def _adjacent_numbers(form: str) -> re.Pattern[str] | None:
+    """Return what a text of a form has to look like in which numbers follow each other without a mark between them.
+
+    Without a zero, strptime reads such numbers as others: 1122024 as 11 February by %d%m%Y.
+    """
+    parts = re.findall(r"%.|\s+|[^%\s]+", form)
+    digits = [_DIGITS.get(part[1:], 0) if part[0] == "%" else 0 for part in parts]
+    adjacent = [bool(before and after) for before, after in itertools.pairwise([0, *digits, 0])]
+    if not any(adjacent):
+        return None
+    pattern = ""
+    for part, most, before, after in zip(parts, digits, adjacent, adjacent[1:], strict=False):
+        if most:
+            pattern += f"[0-9]{{{most}}}" if before or after else f"[0-9]{{1,{most}}}"
+        elif part[0] == "%":
+            pattern += "%" if part == "%%" else ".+?"
+        else:
+            pattern += r"\s+" if part.isspace() else re.escape(part)
+    return re.compile(pattern, re.IGNORECASE)
+
+
 def _strptime(text: str, form: str) -> datetime:
+    adjacent = _adjacent_numbers(form)
+    if adjacent and not adjacent.fullmatch(text):
+        raise _invalid(f"'{text[:40]}' does not have all the digits of the form {form}")
     try:
         moment = datetime.strptime(text, form)  # noqa: DTZ007  # the form says whether there is an offset
         for weekday in _WEEKDAYS:

@@ -292,6 +292,12 @@ def paths_of(files: list[Path], shared: Options, errors: Path | None) -> list[Pa
             raise usage("there is no FILE, and stdin is the terminal.")
         if paths.count(STDIN) > 1 or STDIN in {shared.api_key_file, shared.token_file}:
             raise usage("stdin can be read once only.")
+    files_seen: dict[tuple[int, int], Path] = {}
+    for path in (path for path in paths if path.is_file()):
+        status = path.stat()
+        first = files_seen.setdefault((status.st_dev, status.st_ino), path)
+        if first is not path:
+            raise usage(f"{path} is given twice: its rows would count twice.")
     if errors and any(path.exists() and errors.exists() and path.samefile(errors) for path in paths):
         raise usage("--errors would overwrite a file that is to be pushed.")
     return paths

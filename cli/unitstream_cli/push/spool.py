@@ -10,10 +10,10 @@ import contextlib
 import hashlib
 import itertools
 import json
-import math
 import sqlite3
 from collections import deque
 from datetime import date
+from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
 from itertools import groupby
@@ -21,6 +21,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from unitstream.identity import record_id
+from unitstream.views import exactly
 from unitstream_cli.errors import CommandFailed
 from unitstream_cli.push.series import SeriesKey
 
@@ -65,14 +66,16 @@ class Combine(StrEnum):
     def of(self, values: Iterable[Any]) -> float:
         """Return the one value that stands for `values`, of which there is at least one, in the order of the rows.
 
-        Sums are exact before they are rounded, so they do not depend on that order. Values to count are sorted.
+        Sums are those of the decimals, as the service's are, rounded once. Values to count are sorted.
         """
         match self:
             case Combine.SUM | Combine.COUNT:
-                return math.fsum(values)
+                return float(_exact_sum(values))
             case Combine.AVERAGE:
                 counted = itertools.count()
-                return math.fsum(value for value, _ in zip(values, counted, strict=False)) / next(counted)
+                total = _exact_sum(value for value, _ in zip(values, counted, strict=False))
+                numerator, denominator = total.as_integer_ratio()
+                return numerator / (denominator * next(counted))
             case Combine.MAXIMUM:
                 return float(max(values))
             case Combine.MINIMUM:
@@ -81,6 +84,11 @@ class Combine(StrEnum):
                 return float(deque(values, maxlen=1).pop())
             case Combine.COUNT_DISTINCT:
                 return float(sum(1 for _ in groupby(values)))
+
+
+def _exact_sum(values: Iterable[float]) -> Decimal:
+    with exactly():
+        return sum(map(Decimal, map(repr, values)), Decimal(0))
 
 
 class Place(NamedTuple):
@@ -113,7 +121,8 @@ class Spool:
     """Takes points in any order, and hands them out in batches. To be used by one thread.
 
     Rows for the same record and hour are combined as `combine` says. There are so many `series`;
-    `metrics` and `keys` are the names of metrics and the keys of dimensions, the first `MAX_KNOWN` of them.
+    `metrics` and `keys` are the names of metrics and the keys of dimensions, the first `MAX_KNOWN` of them, and `days`
+    the first and the last day.
     """
 
     def __init__(self, combine: Combine | None = None) -> None:
@@ -122,6 +131,7 @@ class Spool:
         self.series = 0
         self.metrics: dict[str, None] = {}
         self.keys: dict[str, None] = {}
+        self.days: tuple[str, str] | None = None
         self._db = sqlite3.connect("", isolation_level=None)
         for setting in ("journal_mode = OFF", "synchronous = OFF", "temp_store = FILE", "cache_size = -16000"):
             self._db.execute(f"PRAGMA {setting}")
@@ -149,6 +159,9 @@ class Spool:
         with _disk_full():
             self._db.execute(f"CREATE INDEX sorted ON points (series, hour, {columns})")
         (count,) = self._db.execute("SELECT COUNT(*) FROM (SELECT 1 FROM points GROUP BY series, hour)").fetchone()
+        first, last = self._db.execute("SELECT MIN(hour), MAX(hour) FROM points").fetchone()
+        if count:
+            self.days = _day(first // _HOURS_A_DAY), _day(last // _HOURS_A_DAY)
         return int(count)
 
     def repeated(self) -> Iterator[Repeated]:
@@ -174,7 +187,7 @@ class Spool:
         """
         parts: list[str] = []
         points = days = size = 0
-        for text, count in self._days():
+        for text, count in self._of_days():
             quoted = len(text) + text.count('"') + text.count("\\") + 1
             if parts and (points + count > MAX_POINTS or days == MAX_DAYS or size + quoted > MAX_QUOTED_BYTES):
                 yield _batch(parts, points)
@@ -184,7 +197,7 @@ class Spool:
         if parts:
             yield _batch(parts, points)
 
-    def _days(self) -> Iterator[tuple[str, int]]:
+    def _of_days(self) -> Iterator[tuple[str, int]]:
         """Yield each day of a record: its points as JSON, and how many they are."""
         combine = self._combine
         query = f"SELECT series, hour, value FROM points ORDER BY series, hour, {self._order}"  # noqa: S608  # ours

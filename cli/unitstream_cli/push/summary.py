@@ -46,6 +46,7 @@ class Summary:
 
     def document(self) -> dict[str, Any]:
         outcome, spool = self.outcome, self.reading and self.reading.spool
+        first_day, last_day = (spool and spool.days) or (None, None)
         return {
             "dry_run": self.dry_run,
             "rows": self.rows,
@@ -54,6 +55,8 @@ class Summary:
             "series": spool.series if spool else 0,
             "metrics": list(spool.metrics) if spool else [],
             "dimensions": sorted(spool.keys) if spool else [],
+            "first_day": first_day,
+            "last_day": last_day,
             "repeated_points": self.faults.repeated,
             "sent": outcome.sent,
             **outcome.counts._asdict(),
@@ -110,6 +113,8 @@ class Summary:
         if len(spool.metrics) > 1:
             told.append(f"metrics {listed(list(spool.metrics))}")
         told.append(f"dimensions {listed(sorted(spool.keys))}" if spool.keys else "no dimensions")
+        if spool.days:
+            told.append(" to ".join(spool.days))
         return "; ".join(told)
 
     def _replaced(self, batch: Batch, replaced: int) -> list[str]:

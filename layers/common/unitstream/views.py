@@ -29,6 +29,8 @@ MAX_CELLS = 200_000
 MAX_UNIT_CELLS = 50_000
 # Sums have at most 135 digits before the point and 147 after it; one that had more would fail rather than be rounded.
 _EXACT = Context(prec=400, traps=[Inexact])
+# More digits than a float has, so that it is the one nearest to a quotient or a difference.
+_ROUNDED = Context(prec=40)
 
 
 class Cell(NamedTuple):
@@ -290,7 +292,7 @@ def unit_cell(
     """Return the period of a unit metric that has these `values`: numerator and denominator, now and before."""
     n, d, n_before, d_before = values
     now, before = ratio(n, d), ratio(n_before, d_before)
-    diff = None if now is None or before is None else _finite(now - before)
+    diff = None if now is None or before is None else _finite(_ROUNDED.subtract(_decimal(now), _decimal(before)))
     # What was negative, as credits are, rises all the same.
     change = None if before is None else ratio(diff, abs(before))
     functions = (numerator.metric_agg_func, denominator.metric_agg_func)
@@ -301,11 +303,17 @@ def ratio(numerator: float | None, denominator: float | None) -> float | None:
     """Return the quotient, or None where there is none: one of the two is missing, or it would be infinite."""
     if numerator is None or not denominator:
         return None
-    return _finite(numerator / denominator)
+    return _finite(_ROUNDED.divide(_decimal(numerator), _decimal(denominator)))
 
 
-def _finite(value: float) -> float | None:
-    return value + 0.0 if isfinite(value) else None  # no negative zero here either
+def _decimal(value: float) -> Decimal:
+    """Return the decimal that people read: by it 0.3 / 0.1 is 3, and 0.61 - 0.59 is 0.02."""
+    return Decimal(repr(value))
+
+
+def _finite(value: Decimal) -> float | None:
+    number = float(value) + 0.0  # no negative zero here either
+    return number if isfinite(number) else None
 
 
 def _order(group: Group) -> tuple[tuple[bool, str], ...]:
