@@ -293,3 +293,16 @@ def test_usage(push: Push, arguments: list[str]) -> None:
     assert result.exit_code == ExitCode.USAGE
     assert "Value error" not in result.stderr
     assert not push.service.requests
+
+
+def test_nulls_within_objects(push: Push) -> None:
+    """What stands for nothing does so at any depth: it is counted, and becomes a dimension, nowhere."""
+    rows = [{"timestamp": "2022-10-01", "o": {"n": name}} for name in ("NULL", "a", "a", "b")]
+    file = push.file("".join(json.dumps(row) + "\n" for row in rows), "nested.ndjson")
+    options = ("--metric", "names", "--null", "NULL", "--ignore", "o")
+    counted = push(file, *options, "--combine", "count-distinct:o.n")
+    assert counted.exit_code == ExitCode.OK, counted.stderr
+    assert list(push.service.points.values()) == [2.0]
+    push.service.points.clear()
+    document = push.document(file, *options, "--combine", "count", "--dimension", "n=o.n")
+    assert (document["series"], document["dimensions"]) == (3, ["n"])
