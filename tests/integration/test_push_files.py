@@ -306,3 +306,13 @@ def test_nulls_within_objects(push: Push) -> None:
     push.service.points.clear()
     document = push.document(file, *options, "--combine", "count", "--dimension", "n=o.n")
     assert (document["series"], document["dimensions"]) == (3, ["n"])
+
+
+@pytest.mark.parametrize("name", ["several.json", "several.ndjson", "several"])
+@pytest.mark.parametrize("between", ["", " ", "\n"])
+def test_several_documents_one_after_the_other(push: Push, name: str, between: str) -> None:
+    """Bodies, or points, with a line end between them or without."""
+    points = [ROW | {"timestamp": f"2022-10-01 {hour:02}:00:00"} for hour in range(4)]
+    bodies = between.join(json.dumps({"data": points[at : at + 2]}) for at in (0, 2))
+    assert push.document(push.file(bodies, name))["created"] == 4
+    assert push.document(push.file(between.join(map(json.dumps, points)), name))["unchanged"] == 4

@@ -59,9 +59,12 @@ def is_document(line: str) -> bool | None:
     if line.startswith("[") or line.strip() == "{":
         return True
     try:
-        value = _decoder.decode(line)
+        value, end = _decoder.raw_decode(line)
     except (ValueError, RecursionError):
         return None
+    more = line[end:].strip()
+    if more:
+        return True if more.startswith(("{", "[")) else None
     return any(isinstance(value.get(name), list) for name in _DIMENSIONS_OF)
 
 
