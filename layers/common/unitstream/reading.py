@@ -7,6 +7,7 @@ per connection. Listings read one page after the other.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
@@ -272,13 +273,16 @@ def _add_days(
     items: Iterable[Item], selection: Selection[Group] | None, aggregates: Mapping[Timeframe, Aggregates]
 ) -> None:
     """Add days of a shard to the aggregates of the timeframes that they belong to. Uses up the items."""
+    # First together what belongs together: adding the days of each series by themselves takes a tenth more CPU.
+    together: defaultdict[tuple[str, Group], list[Item]] = defaultdict(list)
     for item in items:
         day, _, record_id = item.pop("sk")["S"].partition("#")
         item.pop("pk", None)
         group = selection.series.get(record_id) if selection else ()
-        if group is None or not item:
-            continue
-        numbers = [value["N"] for value in item.values()]
+        if group is not None and item:
+            together[day, group].append(item)
+    for (day, group), days in together.items():
+        numbers = [value["N"] for item in days for value in item.values()]
         for (start, end), one in aggregates.items():
             if start <= day <= end:
-                one.add(group, day, map(_HOURS.__getitem__, item), numbers)
+                one.add(group, day, (_HOURS[name] for item in days for name in item), numbers)
