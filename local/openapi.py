@@ -19,13 +19,14 @@ from samtranslator.yaml_helper import yaml_parse
 
 import unitstream_http
 from unitstream import identity, payload, problems, questions, values
+from unitstream.aggregates import Cell
 from unitstream.days import Counts
 from unitstream.identity import AggFunc
 from unitstream.periods import Granularity
 from unitstream.points import StoredPoint
 from unitstream.reading import MetricSummary
 from unitstream.timestamps import COMPACT, DATETIME, EPOCH
-from unitstream.views import Cell, UnitCell
+from unitstream.views import UnitCell
 from views.app import TOKEN_HEADER
 
 if TYPE_CHECKING:

@@ -8,11 +8,12 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from unitstream.aggregates import Cell
 from unitstream.pages import Page
 from unitstream.problems import TooMuch
 from unitstream.reading import MetricSummary
 from unitstream.spreadsheets import guarded
-from unitstream.views import Cell, UnitCell, UnitMetric, View
+from unitstream.views import UnitCell, UnitMetric, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -20,6 +20,7 @@ from in_pandas import FREQUENCIES, FUNCTIONS
 from support import point, request_body
 from vega_datasets import data as vega_data
 
+from unitstream.aggregates import Cell
 from unitstream.dynamodb import create_client
 from unitstream.identity import AggFunc, Metric, Series, record_id
 from unitstream.payload import parse
@@ -41,7 +42,6 @@ from unitstream.questions import (
 from unitstream.reading import MetricSummary, Reader
 from unitstream.store import Effort, Origin, Store
 from unitstream.table import Table
-from unitstream.views import Cell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -17,27 +17,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from in_pandas import FREQUENCIES, FUNCTIONS
 
+from unitstream.aggregates import MAX_CELLS, Aggregates, Cell, group_of
+from unitstream.decimals import exactly, ratio
 from unitstream.identity import AggFunc, Metric
 from unitstream.periods import Granularity, Timeframe, hour_of, previous_timeframe
 from unitstream.problems import TooMuch
 from unitstream.questions import UnitMetricQuestion, ViewQuestion
-from unitstream.views import (
-    MAX_CELLS,
-    Aggregates,
-    Cell,
-    Compared,
-    exactly,
-    group_of,
-    ratio,
-    unit_cell,
-    unit_metric,
-    view,
-)
+from unitstream.views import Compared, unit_cell, unit_metric, view
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from unitstream.views import Group, UnitMetric, View
+    from unitstream.aggregates import Group
+    from unitstream.views import UnitMetric, View
 
 AGG_FUNCS: tuple[AggFunc, ...] = get_args(AggFunc)
 GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import SECRET_TOKEN, LambdaContext, get_event
 
+from unitstream.aggregates import Cell
 from unitstream.identity import Metric, Series
 from unitstream.pages import Page, next_cursor
 from unitstream.parameters import decode_cursor
@@ -27,7 +28,7 @@ from unitstream.problems import Finding, OutOfTime, TooMuch
 from unitstream.questions import MetricsQuestion, SeriesQuestion, ViewQuestion
 from unitstream.reading import MetricSummary, Reader
 from unitstream.spreadsheets import unguarded
-from unitstream.views import Cell, Row, View
+from unitstream.views import Row, View
 from views import app, forms
 
 if TYPE_CHECKING:

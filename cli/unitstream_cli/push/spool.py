@@ -20,8 +20,8 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from unitstream.decimals import exactly, mean
 from unitstream.identity import record_id
-from unitstream.views import exactly
 from unitstream_cli.errors import CommandFailed
 from unitstream_cli.push.series import SeriesKey
 
@@ -74,8 +74,7 @@ class Combine(StrEnum):
             case Combine.AVERAGE:
                 counted = itertools.count()
                 total = _exact_sum(value for value, _ in zip(values, counted, strict=False))
-                numerator, denominator = total.as_integer_ratio()
-                return numerator / (denominator * next(counted))
+                return mean(total, next(counted))
             case Combine.MAXIMUM:
                 return float(max(values))
             case Combine.MINIMUM:

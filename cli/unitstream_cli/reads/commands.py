@@ -8,10 +8,11 @@ from urllib.parse import quote
 
 import typer
 
+from unitstream.aggregates import Cell
 from unitstream.identity import Metric
 from unitstream.periods import Timeframe
 from unitstream.questions import MAX_LIMIT, MAX_POINTS_LIMIT
-from unitstream.views import Cell, UnitCell
+from unitstream.views import UnitCell
 from unitstream_cli.reads.arguments import (
     ByOption,
     CsvOption,

@@ -15,7 +15,9 @@ from itertools import repeat
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from unitstream.aggregates import MAX_UNIT_CELLS, Aggregates, group_of
 from unitstream.catalogue import ENTRY_ATTRIBUTES, MetricEntry
+from unitstream.decimals import exactly
 from unitstream.dynamodb import side_by_side
 from unitstream.identity import AggFunc, Metric, Series
 from unitstream.pages import Candidate, Page, paginate, place_of
@@ -24,11 +26,12 @@ from unitstream.points import StoredPoint, bytes_of, point_candidates
 from unitstream.shards import SERIES_A_PAGE, Shard
 from unitstream.table import FIRST_METRIC, LAST_METRIC, VALUE, Range, metric_key, metrics_pk
 from unitstream.unknown import Known, metrics_of, named_keys, notices
-from unitstream.views import MAX_UNIT_CELLS, Aggregates, Compared, exactly, group_of, unit_metric, view
+from unitstream.views import Compared, unit_metric, view
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from unitstream.aggregates import Group
     from unitstream.problems import Finding
     from unitstream.questions import (
         MetricsQuestion,
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
     from unitstream.shards import Selection
     from unitstream.table import Item, Table
     from unitstream.unknown import Question
-    from unitstream.views import Group, UnitMetric, View
+    from unitstream.views import UnitMetric, View
 
 T = TypeVar("T")
 
