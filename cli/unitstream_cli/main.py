@@ -12,6 +12,7 @@ from unitstream_cli.admin import streams
 from unitstream_cli.admin.replay import replay
 from unitstream_cli.console import say
 from unitstream_cli.errors import CommandFailed, ExitCode
+from unitstream_cli.grouping import grouped
 from unitstream_cli.push.command import push
 from unitstream_cli.reads import commands as reads
 from unitstream_cli.settings import (
@@ -85,16 +86,16 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(streams.app, name="streams")
-app.command(epilog="Example: unitstream push orders.csv --agg-func Sum")(push)
+app.command(epilog="Example: unitstream push orders.csv --agg-func Sum")(grouped(push))
 app.command(epilog="Example: unitstream replay failed-requests.json --stack unitstream")(replay)
-app.command(epilog="Example: unitstream metrics")(reads.metrics)
-app.command(epilog="Example: unitstream series orders:Sum --filter region:eu")(reads.series)
-app.command(epilog="Example: unitstream points orders:Sum --from 2022-10-01 --to 2022-10-02")(reads.points)
+app.command(epilog="Example: unitstream metrics")(grouped(reads.metrics))
+app.command(epilog="Example: unitstream series orders:Sum --filter region:eu")(grouped(reads.series))
+app.command(epilog="Example: unitstream points orders:Sum --from 2022-10-01 --to 2022-10-02")(grouped(reads.points))
 app.command(epilog="Example: unitstream views orders:Sum --from 2022-10-01 --to 2022-10-31 --group-by region")(
-    reads.views
+    grouped(reads.views)
 )
 app.command(epilog="Example: unitstream unit-metrics costs:Sum orders:Sum --by week --group-by region --csv")(
-    reads.unit_metrics
+    grouped(reads.unit_metrics)
 )
 
 

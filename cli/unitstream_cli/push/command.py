@@ -5,59 +5,27 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
-from unitstream_cli.api import GIVE_UP_AFTER_SECONDS, Api, Refused
+from unitstream_cli.api import Api, Refused
 from unitstream_cli.console import err, say
 from unitstream_cli.errors import CommandFailed, Interrupted
 from unitstream_cli.push.checking import Faults, Reading
-from unitstream_cli.push.mapping import Columns
-from unitstream_cli.push.numbers import Decimal
 from unitstream_cli.push.options import (
     AggFuncOption,
-    AmbiguousOption,
-    CombineOption,
-    CommentOption,
-    DecimalOption,
-    DelimiterOption,
-    DimensionOption,
-    DryRunOption,
-    EncodingOption,
-    ErrorsOption,
+    ColumnOptions,
+    FileOptions,
     FilesArgument,
-    FloorOption,
-    FormatOption,
-    GiveUpAfterOption,
-    IgnoreOption,
-    MetricNameOption,
-    MetricOption,
-    NullOption,
-    ParallelOption,
-    ResumeOption,
-    SkipInvalidOption,
-    SkipLinesOption,
-    ThousandsOption,
-    TimestampFormatOption,
-    TimestampOption,
-    TimezoneOption,
-    ValueOption,
-    WideOption,
-    character_of,
-    check_metrics,
-    clock_of,
-    combine_of,
-    dimensions_of,
-    numerals_of,
-    paths_of,
+    RowOptions,
+    SendingOptions,
 )
-from unitstream_cli.push.rows import Dialect
+from unitstream_cli.push.plan import paths_of, plan_of
 from unitstream_cli.push.sending import Delivery, Journal, Sender, Signals
-from unitstream_cli.push.sources import check_encoding
-from unitstream_cli.push.spool import Combine, Spool
+from unitstream_cli.push.spool import Spool
 from unitstream_cli.push.summary import Summary, as_document, with_places
 from unitstream_cli.settings import JsonOption, Options, Service
 
@@ -65,7 +33,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 # Digests are of what the batches would be: another version may cut them in another way.
-_JOURNAL_VERSION = 2
+_JOURNAL_VERSION = 3
 
 
 def push(
@@ -73,32 +41,10 @@ def push(
     *,
     files: FilesArgument = None,
     agg_func: AggFuncOption,
-    timestamp: TimestampOption = Columns.timestamp,
-    metric_name: MetricNameOption = Columns.metric_name,
-    value: ValueOption = Columns.value,
-    metric: MetricOption = None,
-    wide: WideOption = False,
-    dimension: DimensionOption = None,
-    ignore: IgnoreOption = None,
-    floor: FloorOption = None,
-    combine: CombineOption = None,
-    skip_invalid: SkipInvalidOption = False,
-    errors: ErrorsOption = None,
-    file_format: FormatOption = None,
-    encoding: EncodingOption = "utf-8",
-    delimiter: DelimiterOption = None,
-    skip_lines: SkipLinesOption = 0,
-    comment: CommentOption = None,
-    null: NullOption = None,
-    decimal: DecimalOption = Decimal.POINT,
-    thousands: ThousandsOption = None,
-    timestamp_format: TimestampFormatOption = None,
-    timezone: TimezoneOption = None,
-    ambiguous: AmbiguousOption = None,
-    dry_run: DryRunOption = False,
-    resume: ResumeOption = False,
-    parallel: ParallelOption = 4,
-    give_up_after: GiveUpAfterOption = GIVE_UP_AFTER_SECONDS,
+    columns: ColumnOptions,
+    rows: RowOptions,
+    form: FileOptions,
+    sending: SendingOptions,
     as_json: JsonOption = False,
 ) -> None:
     """Send the data points in files, or in stdin, to a data stream.
@@ -116,77 +62,49 @@ def push(
     Single events, by the hour: `unitstream push payments.ndjson --agg-func Sum --metric revenue --value amount
     --floor hour --combine sum --dimension country`; with `--combine count` it is their number.
     """
-    summary = Summary(dry_run)
+    summary = Summary(sending.dry_run)
     with as_document(summary) if as_json else contextlib.nullcontext():
-        named = {"--metric-name": metric_name != Columns.metric_name, "--value": value != Columns.value}
-        check_metrics(wide, metric, {option for option, given in named.items() if given}, combine)
-        how, distinct = combine_of(combine)
         shared: Options = ctx.obj
-        paths = paths_of(files or [], shared, errors)
+        paths = paths_of(files or [], shared, rows.errors)
         to = shared.service()
-        columns = Columns(
-            timestamp,
-            metric_name,
-            value,
-            metric,
-            wide,
-            dimensions_of(dimension or []),
-            tuple(ignore or []),
-            how is Combine.COUNT,
-            distinct,
-            clock_of(timestamp_format, timezone, ambiguous, floor),
-            numerals_of(decimal, thousands),
-            envelope={"metric_agg_func": agg_func.value, "data_stream_token": to.token},
-        )
-        dialect = Dialect(
-            file_format,
-            check_encoding(encoding),
-            character_of("--delimiter", delimiter),
-            skip_lines,
-            character_of("--comment", comment),
-            tuple(null or []),
-        )
-        options = f"{_JOURNAL_VERSION} {agg_func.value} {columns!r} {dialect!r} {how} {skip_invalid}"
-        with Signals.handled() as signals, contextlib.closing(Spool(how)) as spool, _progress() as progress:
-            reading = Reading(paths, columns, dialect, spool, hashlib.sha256(options.encode()))
+        envelope = {"metric_agg_func": agg_func.value, "data_stream_token": to.token}
+        plan = plan_of(columns, rows, form, envelope)
+        decisive = f"{_JOURNAL_VERSION} {agg_func.value} {plan!r} {rows.skip_invalid}"
+        with Signals.handled() as signals, contextlib.closing(Spool(plan.combine)) as spool, _progress() as progress:
+            reading = Reading(paths, plan.columns, plan.dialect, spool, hashlib.sha256(decisive.encode()))
             summary.reading = reading
-            with Faults.open(errors) as summary.faults:
-                reading.check(summary.faults, how, progress, skip_invalid=skip_invalid)
-            sending = _Sending(to, agg_func.value, dry_run, resume, parallel, give_up_after)
-            failure = _send(sending, summary, reading, signals, progress)
+            with Faults.open(rows.errors) as summary.faults:
+                reading.check(summary.faults, plan.combine, progress, skip_invalid=rows.skip_invalid)
+            failure = _send(to, agg_func.value, sending, summary, reading, signals=signals, progress=progress)
         if not as_json:
             typer.echo(summary.text())
         if failure:
             raise failure
 
 
-class _Sending(NamedTuple):
-    """How to send, and where to."""
-
-    to: Service
-    agg_func: str
-    dry_run: bool
-    resume: bool
-    parallel: int
-    give_up_after: float
-
-
 def _send(
-    how: _Sending, summary: Summary, reading: Reading, signals: Signals, progress: Progress
+    to: Service,
+    agg_func: str,
+    how: SendingOptions,
+    summary: Summary,
+    reading: Reading,
+    *,
+    signals: Signals,
+    progress: Progress,
 ) -> CommandFailed | None:
     """Send what was read, and tell `summary`. Returns why not everything was sent."""
     task = progress.add_task("Asking" if how.dry_run else "Sending", total=reading.points, notice="", speed="")
     started = time.monotonic()
     api = Api(
-        how.to,
+        to,
         stop=signals.sending(),
         give_up_after=how.give_up_after,
         connections=how.parallel,
         notice=lambda reason: progress.update(task, notice=reason),
     )
     with contextlib.closing(api):
-        journal, confirmed = _journal(how.to, reading.digest, resume=how.resume, dry_run=how.dry_run)
-        outcome = Sender(api, how.to.token, how.agg_func, parallel=how.parallel, dry_run=how.dry_run).send(
+        journal, confirmed = _journal(to, reading.digest, resume=how.resume, dry_run=how.dry_run)
+        outcome = Sender(api, to.token, agg_func, parallel=how.parallel, dry_run=how.dry_run).send(
             reading.spool.batches(),
             confirmed=confirmed,
             journal=journal,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
-from typing import Annotated, Literal, NamedTuple, get_args
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import typer
 
 from unitstream.identity import AggFunc, Metric
 from unitstream.parameters import FIRST_DAY, is_day
 from unitstream.periods import Granularity, Timeframe
+from unitstream.questions import MAX_GROUP_BY
+from unitstream_cli.settings import JsonOption
 
 DAYS_SHOWN = 30
+_GIVE_UP_AFTER_SECONDS = 60.0
 
 
 def metric(text: str) -> Metric:
@@ -42,35 +45,6 @@ MetricArgument = Annotated[
         show_default=False,
     ),
 ]
-FromOption = Annotated[
-    date | None,
-    typer.Option(
-        "--from",
-        "--start-date",
-        parser=day,
-        metavar="YYYY-MM-DD",
-        help=f"First day, in UTC. Default: {DAYS_SHOWN - 1} days before the last one.",
-    ),
-]
-ToOption = Annotated[
-    date | None,
-    typer.Option(
-        "--to",
-        "--end-date",
-        parser=day,
-        metavar="YYYY-MM-DD",
-        help="Last day, which is included, in UTC. Default: today.",
-    ),
-]
-ByOption = Annotated[
-    Granularity, typer.Option("--by", "--granularity", help="Length of a period. Weeks begin on Mondays.")
-]
-GroupByOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--group-by", metavar="KEY", help="Dimension that has a row for each of its values; for up to 3, repeat it."
-    ),
-]
 FilterOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -78,29 +52,6 @@ FilterOption = Annotated[
         metavar="KEY:VALUE[,VALUE...]",
         help="Only what has one of these values, or with a - before KEY only the rest; may be repeated, and then all "
         "must hold. A backslash goes before a colon, a comma or a backslash that belongs to a key or value.",
-    ),
-]
-FillOption = Annotated[bool, typer.Option("--fill", help="Show periods without data too.")]
-Delimiter = Literal[",", ";", "|", "tab"]
-DelimiterOption = Annotated[
-    Delimiter | None,
-    typer.Option("--delimiter", help="Between cells, with --csv. Default: a comma, or a semicolon with --decimal ,."),
-]
-DecimalOption = Annotated[
-    Literal[".", ","], typer.Option("--decimal", help="What stands before the decimals, with --csv.")
-]
-SortOption = Annotated[
-    Literal["time", "value"],
-    typer.Option("--sort", help="By value: the largest first. Of unit metrics it is that of the current timeframe."),
-]
-TopOption = Annotated[
-    int | None,
-    typer.Option("--top", metavar="N", min=1, help="Only the N rows with the largest values, and one of all others."),
-]
-TotalOption = Annotated[
-    bool,
-    typer.Option(
-        "--total", help="A last row of all: their sum, or of an Average, Maximum or Minimum what the function says."
     ),
 ]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV to stdout, for spreadsheets; messages go to stderr.")]
@@ -113,25 +64,99 @@ GiveUpOption = Annotated[
         help="How long to ask again while the service is busy or does not answer.",
     ),
 ]
+Delimiter = Literal[",", ";", "|", "tab"]
 
 
-def timeframe_of(start: date | None, end: date | None, today: date) -> Timeframe:
-    """Return the days to ask for."""
-    last = end or today
-    first = start or max(date.fromisoformat(FIRST_DAY), last - timedelta(days=min(DAYS_SHOWN, last.toordinal()) - 1))
-    return Timeframe(str(first), str(last))
+class Span(NamedTuple):
+    """Which days."""
+
+    first: Annotated[
+        date | None,
+        typer.Option(
+            "--from",
+            "--start-date",
+            parser=day,
+            metavar="YYYY-MM-DD",
+            help=f"First day, in UTC. Default: {DAYS_SHOWN - 1} days before the last one.",
+        ),
+    ] = None
+    last: Annotated[
+        date | None,
+        typer.Option(
+            "--to",
+            "--end-date",
+            parser=day,
+            metavar="YYYY-MM-DD",
+            help="Last day, which is included, in UTC. Default: today.",
+        ),
+    ] = None
+
+    def timeframe(self) -> Timeframe:
+        return timeframe_of(self.first, self.last, datetime.now(UTC).date())
+
+
+class Breakdown(NamedTuple):
+    """By which periods and dimensions."""
+
+    granularity: Annotated[
+        Granularity, typer.Option("--by", "--granularity", help="Length of a period. Weeks begin on Mondays.")
+    ] = "day"
+    group_by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--group-by",
+            metavar="KEY",
+            help=f"Dimension that has a row for each of its values; for up to {MAX_GROUP_BY}, repeat it.",
+        ),
+    ] = None
+    fill: Annotated[bool, typer.Option("--fill", help="Show periods without data too.")] = False
+
+    def parameters(self) -> dict[str, Any]:
+        fill = {"fill": "null"} if self.fill else {}
+        return {"granularity": self.granularity, "group_by": self.group_by or []} | fill
+
+
+class Output(NamedTuple):
+    """How to print what has no values, and how long to ask for it. A `Form` begins so."""
+
+    csv: CsvOption = False
+    json: JsonOption = False
+    give_up_after: GiveUpOption = _GIVE_UP_AFTER_SECONDS
 
 
 class Form(NamedTuple):
-    """In which form the answer is wanted."""
+    """How to print values, and how long to ask for them."""
 
-    csv: bool
-    json: bool
-    delimiter: Delimiter | None = None
-    decimal: str = "."
-    sort: str = "time"
-    top: int | None = None
-    total: bool = False
+    csv: CsvOption = False
+    json: JsonOption = False
+    give_up_after: GiveUpOption = _GIVE_UP_AFTER_SECONDS
+    delimiter: Annotated[
+        Delimiter | None,
+        typer.Option(
+            "--delimiter", help="Between cells, with --csv. Default: a comma, or a semicolon with --decimal ,."
+        ),
+    ] = None
+    decimal: Annotated[
+        Literal[".", ","], typer.Option("--decimal", help="What stands before the decimals, with --csv.")
+    ] = "."
+    sort: Annotated[
+        Literal["time", "value"],
+        typer.Option(
+            "--sort", help="By value: the largest first. Of unit metrics it is that of the current timeframe."
+        ),
+    ] = "time"
+    top: Annotated[
+        int | None,
+        typer.Option(
+            "--top", metavar="N", min=1, help="Only the N rows with the largest values, and one of all others."
+        ),
+    ] = None
+    total: Annotated[
+        bool,
+        typer.Option(
+            "--total", help="A last row of all: their sum, or of an Average, Maximum or Minimum what the function says."
+        ),
+    ] = False
 
     @property
     def arranged(self) -> bool:
@@ -153,3 +178,10 @@ class Form(NamedTuple):
             raise typer.BadParameter("--delimiter and --decimal cannot both be a comma.")
         if self.json and self.arranged:
             raise typer.BadParameter("--sort, --top and --total are of tables; --json is what the API answers.")
+
+
+def timeframe_of(start: date | None, end: date | None, today: date) -> Timeframe:
+    """Return the days to ask for."""
+    last = end or today
+    first = start or max(date.fromisoformat(FIRST_DAY), last - timedelta(days=min(DAYS_SHOWN, last.toordinal()) - 1))
+    return Timeframe(str(first), str(last))

@@ -76,11 +76,11 @@ class Question(NamedTuple):
 
 
 def print_answer(
-    options: Options, question: Question, form: Form, give_up_after: float, draw: Callable[[dict[str, Any], Form], None]
+    options: Options, question: Question, form: Form, draw: Callable[[dict[str, Any], Form], None]
 ) -> None:
     """Ask the service, and print what it answers: as a table, unless told otherwise."""
     form.check()
-    api = Api(options.service(), stop=Event(), give_up_after=give_up_after, notice=say)
+    api = Api(options.service(), stop=Event(), give_up_after=form.give_up_after, notice=say)
     with contextlib.closing(api), err.status("Reading"):
         try:
             answer = question.table(api) if form.csv else question.document(api)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -13,25 +12,7 @@ from unitstream.identity import Metric
 from unitstream.periods import Timeframe
 from unitstream.questions import MAX_LIMIT, MAX_POINTS_LIMIT
 from unitstream.views import UnitCell
-from unitstream_cli.reads.arguments import (
-    ByOption,
-    CsvOption,
-    DecimalOption,
-    DelimiterOption,
-    FillOption,
-    FilterOption,
-    Form,
-    FromOption,
-    GiveUpOption,
-    GroupByOption,
-    MetricArgument,
-    SortOption,
-    ToOption,
-    TopOption,
-    TotalOption,
-    metric,
-    timeframe_of,
-)
+from unitstream_cli.reads.arguments import Breakdown, FilterOption, Form, MetricArgument, Output, Span, metric
 from unitstream_cli.reads.asking import Question, print_answer
 from unitstream_cli.reads.drawing import (
     days_of,
@@ -43,18 +24,14 @@ from unitstream_cli.reads.drawing import (
     name_of,
 )
 from unitstream_cli.reads.rows import ratios_of, values_of
-from unitstream_cli.settings import JsonOption
 
-_GIVE_UP_AFTER_SECONDS = 60.0
 _SEE_METRICS = "`unitstream metrics` lists what there is."
 
 
 def metrics(
     ctx: typer.Context,
     *,
-    csv: CsvOption = False,
-    json: JsonOption = False,
-    give_up_after: GiveUpOption = _GIVE_UP_AFTER_SECONDS,
+    output: Output,
 ) -> None:
     """List the metrics of the stream, as the other commands take them, with their dimensions and days.
 
@@ -62,7 +39,7 @@ def metrics(
     """
     nothing = "The stream has no metrics yet. `unitstream push` sends some."
     question = Question("/api/metrics", {"limit": MAX_LIMIT}, "metrics", nothing)
-    print_answer(ctx.obj, question, Form(csv, json), give_up_after, draw_metrics)
+    print_answer(ctx.obj, question, Form(*output), draw_metrics)
 
 
 def series(
@@ -70,9 +47,7 @@ def series(
     metric: MetricArgument,
     *,
     filters: FilterOption = None,
-    csv: CsvOption = False,
-    json: JsonOption = False,
-    give_up_after: GiveUpOption = _GIVE_UP_AFTER_SECONDS,
+    output: Output,
 ) -> None:
     """List the series of a metric: the dimensions of each, and its record ID.
 
@@ -81,62 +56,44 @@ def series(
     path = f"/api/metrics/{quote(metric.metric_name, safe='')}/{metric.metric_agg_func}/series"
     parameters = {"filter": filters or [], "limit": MAX_LIMIT}
     nothing = f"There are no series of {name_of(metric)}{filter_clause(filters)}. {_SEE_METRICS}"
-    print_answer(ctx.obj, Question(path, parameters, "series", nothing), Form(csv, json), give_up_after, draw_series)
+    print_answer(ctx.obj, Question(path, parameters, "series", nothing), Form(*output), draw_series)
 
 
 def points(
     ctx: typer.Context,
     metric: MetricArgument,
     *,
-    first: FromOption = None,
-    last: ToOption = None,
+    span: Span,
     filters: FilterOption = None,
-    sort: SortOption = "time",
-    top: TopOption = None,
-    total: TotalOption = False,
-    csv: CsvOption = False,
-    delimiter: DelimiterOption = None,
-    decimal: DecimalOption = ".",
-    json: JsonOption = False,
-    give_up_after: GiveUpOption = _GIVE_UP_AFTER_SECONDS,
+    form: Form,
 ) -> None:
     """List the points of a metric as they were sent, day by day."""
-    timeframe = timeframe_of(first, last, datetime.now(UTC).date())
-    parameters = {**metric._asdict(), **_days(timeframe), "filter": filters or [], "limit": MAX_POINTS_LIMIT}
+    timeframe = span.timeframe()
+    parameters = metric._asdict() | _range(timeframe, filters) | {"limit": MAX_POINTS_LIMIT}
     nothing = f"There are no points of {name_of(metric)} {days_of(timeframe)}{filter_clause(filters)}. {_SEE_METRICS}"
     question = Question("/api/points", parameters, "points", nothing, values_of(metric), fields=4)
-    print_answer(ctx.obj, question, Form(csv, json, delimiter, decimal, sort, top, total), give_up_after, draw_points)
+    print_answer(ctx.obj, question, form, draw_points)
 
 
 def views(
     ctx: typer.Context,
     metric: MetricArgument,
     *,
-    first: FromOption = None,
-    last: ToOption = None,
-    granularity: ByOption = "day",
-    group_by: GroupByOption = None,
+    span: Span,
+    breakdown: Breakdown,
     filters: FilterOption = None,
-    fill: FillOption = False,
-    sort: SortOption = "time",
-    top: TopOption = None,
-    total: TotalOption = False,
-    csv: CsvOption = False,
-    delimiter: DelimiterOption = None,
-    decimal: DecimalOption = ".",
-    json: JsonOption = False,
-    give_up_after: GiveUpOption = _GIVE_UP_AFTER_SECONDS,
+    form: Form,
 ) -> None:
     """Show a metric by period, and by dimension if you like.
 
     The table rounds; --csv and --json have all digits. Below it there is a line for each group, from the first day to
     the last, as high as the values are between the smallest and the largest.
     """
-    timeframe = timeframe_of(first, last, datetime.now(UTC).date())
-    parameters = metric._asdict() | _table_parameters(timeframe, granularity, group_by, filters, fill=fill)
+    timeframe = span.timeframe()
+    parameters = metric._asdict() | _range(timeframe, filters) | breakdown.parameters()
     nothing = f"There are no points of {name_of(metric)} {days_of(timeframe)}{filter_clause(filters)}. {_SEE_METRICS}"
     question = Question("/api/views", parameters, "series", nothing, values_of(metric), len(Cell._fields))
-    print_answer(ctx.obj, question, Form(csv, json, delimiter, decimal, sort, top, total), give_up_after, draw_view)
+    print_answer(ctx.obj, question, form, draw_view)
 
 
 def unit_metrics(
@@ -154,49 +111,30 @@ def unit_metrics(
         ),
     ],
     *,
-    first: FromOption = None,
-    last: ToOption = None,
-    granularity: ByOption = "day",
-    group_by: GroupByOption = None,
+    span: Span,
+    breakdown: Breakdown,
     filters: FilterOption = None,
-    fill: FillOption = False,
-    sort: SortOption = "time",
-    top: TopOption = None,
-    total: TotalOption = False,
-    csv: CsvOption = False,
-    delimiter: DelimiterOption = None,
-    decimal: DecimalOption = ".",
-    json: JsonOption = False,
-    give_up_after: GiveUpOption = _GIVE_UP_AFTER_SECONDS,
+    form: Form,
 ) -> None:
     """Show one metric per another, such as the cost per order, beside the timeframe before.
 
     Each period is compared with the one as many periods earlier as the timeframe has. The table rounds; --csv and
     --json have all digits, and the numerators and denominators of the timeframe before.
     """
-    timeframe = timeframe_of(first, last, datetime.now(UTC).date())
+    timeframe = span.timeframe()
     parameters = {"numerator": ":".join(numerator), "denominator": ":".join(denominator)}
-    parameters |= _table_parameters(timeframe, granularity, group_by, filters, fill=fill)
+    parameters |= _range(timeframe, filters) | breakdown.parameters()
     nothing = (
         f"There are no points of {name_of(numerator)} or {name_of(denominator)} {days_of(timeframe)}"
         f"{filter_clause(filters)}, nor in the timeframe before. {_SEE_METRICS}"
     )
     kind = ratios_of(numerator, denominator)
     question = Question("/api/unit-metrics", parameters, "series", nothing, kind, len(UnitCell._fields))
-    print_answer(
-        ctx.obj, question, Form(csv, json, delimiter, decimal, sort, top, total), give_up_after, draw_unit_metric
-    )
+    print_answer(ctx.obj, question, form, draw_unit_metric)
 
 
-def _days(timeframe: Timeframe) -> dict[str, Any]:
-    return {"start_date": timeframe.start, "end_date": timeframe.end}
-
-
-def _table_parameters(
-    timeframe: Timeframe, granularity: str, group_by: list[str] | None, filters: list[str] | None, *, fill: bool
-) -> dict[str, Any]:
-    parameters = _days(timeframe) | {"granularity": granularity, "group_by": group_by or [], "filter": filters or []}
-    return parameters | ({"fill": "null"} if fill else {})
+def _range(timeframe: Timeframe, filters: list[str] | None) -> dict[str, Any]:
+    return {"start_date": timeframe.start, "end_date": timeframe.end, "filter": filters or []}
 
 
 def filter_clause(filters: list[str] | None) -> str:
