@@ -149,11 +149,11 @@ class Stack:
         """Read `path`, which is encoded, with API key and token unless `headers` say otherwise."""
         sent = {"x-api-key": self.api_key, "X-Data-Stream-Token": self.token} | (headers or {})
         address = f"{self.api_url}{path}?{urlencode(parameters, doseq=True)}"
-        return self._send(urllib.request.Request(address, headers=sent))  # noqa: S310  # as above
+        return self._send(urllib.request.Request(address, headers=sent))  # noqa: S310  # the stack's
 
     def _send(self, request: urllib.request.Request) -> tuple[int, Message, str]:
         try:
-            with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310  # as above
+            with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310  # the stack's
                 return response.status, response.headers, response.read().decode()
         except urllib.error.HTTPError as exc:
             with exc:

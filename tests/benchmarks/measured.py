@@ -85,7 +85,7 @@ def update_item(job: dict[str, Any]) -> dict[str, Any]:
 
 def batch_writer(job: dict[str, Any]) -> dict[str, Any]:
     """boto3's batch writer, which knows no conditions: what is stored is lost, whatever it is."""
-    import boto3  # noqa: PLC0415  # as above
+    import boto3  # noqa: PLC0415  # not in the handler's process before the handler imports it
 
     table, received_at = boto3.resource("dynamodb").Table(job["table"]), job["received_at"]
     table.put_item(Item={"pk": "warm-up", "sk": "-"})
@@ -98,7 +98,7 @@ def batch_writer(job: dict[str, Any]) -> dict[str, Any]:
 
 def one_point(job: dict[str, Any]) -> dict[str, Any]:
     """One warm point a request, the next hour of a known record each, in turns with one bare conditional put_item."""
-    import boto3  # noqa: PLC0415  # as above
+    import boto3  # noqa: PLC0415  # not in the handler's process before the handler imports it
 
     invoke = warm_handler(job)
     client = boto3.client("dynamodb")
@@ -199,8 +199,8 @@ def profiled(path: str | None) -> Iterator[None]:
         yield
         return
     import cProfile  # noqa: PLC0415  # only where it is asked for
-    import pstats  # noqa: PLC0415  # as above
-    import threading  # noqa: PLC0415  # as above
+    import pstats  # noqa: PLC0415  # only where it is asked for
+    import threading  # noqa: PLC0415  # only where it is asked for
 
     profiles = [cProfile.Profile(time.thread_time)]
 

@@ -113,7 +113,7 @@ def test_no_form_that_passes_ignores_anything(
         if changed == text.split():
             continue
         try:
-            assert datetime.strptime(" ".join(changed), form) != read  # noqa: DTZ007  # as above
+            assert datetime.strptime(" ".join(changed), form) != read  # noqa: DTZ007  # the form says the offset
         except ValueError:
             continue
 

@@ -132,7 +132,7 @@ def test_values_of_any_magnitude_do_not_drift() -> None:
 @pytest.mark.parametrize("agg_func", AGG_FUNCS)
 def test_memory_does_not_grow_with_the_points(agg_func: AggFunc) -> None:
     """A sum has as many digits as it takes to be exact, whatever the number of points."""
-    numbers = random.Random(7)  # noqa: S311  # as above
+    numbers = random.Random(7)  # noqa: S311  # reproducible, on purpose
     aggregates = Aggregates(agg_func, TIMEFRAME, "year", fill=False)
     tracemalloc.start()
     with exactly():

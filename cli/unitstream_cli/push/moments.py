@@ -114,15 +114,19 @@ def _adjacent_numbers(form: str) -> re.Pattern[str] | None:
     return re.compile(pattern, re.IGNORECASE)
 
 
+def _read_by(form: str, text: str) -> datetime:
+    return datetime.strptime(text, form)  # noqa: DTZ007  # the form says whether there is an offset
+
+
 def _strptime(text: str, form: str) -> datetime:
     adjacent = _adjacent_numbers(form)
     if adjacent and not adjacent.fullmatch(text):
         raise _invalid(f"'{text[:40]}' does not have all the digits of the form {form}")
     try:
-        moment = datetime.strptime(text, form)  # noqa: DTZ007  # the form says whether there is an offset
+        moment = _read_by(form, text)
         for weekday in _WEEKDAYS:
             if weekday in form:
-                datetime.strptime(text, form.replace(weekday, moment.strftime(weekday)))  # noqa: DTZ007  # as above
+                _read_by(form.replace(weekday, moment.strftime(weekday)), text)
     except ValueError as exc:
         raise _invalid(f"'{text[:40]}' does not have the form {form}") from exc
     return moment
@@ -178,7 +182,7 @@ def check_form(form: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of days without a year, which are refused
         try:
-            read = [datetime.strptime(moment.strftime(form), form) for moment in _MOMENTS]  # noqa: DTZ007  # as above
+            read = [_read_by(form, moment.strftime(form)) for moment in _MOMENTS]
         except re.error as exc:
             raise ValueError(f"--timestamp-format {form} has a letter twice.") from exc
         except ValueError as exc:
@@ -219,6 +223,6 @@ def _is_ignored(form: str, directive: str) -> bool:
         (other if part == directive else first).strftime(part) for part in re.findall(r"%.|[^%]+", form, re.DOTALL)
     )
     try:
-        return datetime.strptime(mixed, form) == datetime.strptime(first.strftime(form), form)  # noqa: DTZ007  # as above
+        return _read_by(form, mixed) == _read_by(form, first.strftime(form))
     except ValueError:
         return False

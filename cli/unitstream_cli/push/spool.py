@@ -174,7 +174,7 @@ class Spool:
                 "SELECT place, row FROM points WHERE series = ? AND hour = ? ORDER BY place, row LIMIT 2", key
             )
             first, second = (_place(*at) for at in places)
-            query = f"SELECT value FROM points WHERE series = ? AND hour = ? ORDER BY {self._order}"  # noqa: S608  # ours
+            query = f"SELECT value FROM points WHERE series = ? AND hour = ? ORDER BY {self._order}"  # noqa: S608  # one of two orders
             values = self._db.execute(query, key)
             combined = self._combine.of(value for (value,) in values) if self._combine else None
             yield Repeated(self._series(series), _timestamp(hour), (first, second), count, combined)
@@ -199,7 +199,7 @@ class Spool:
     def _of_days(self) -> Iterator[tuple[str, int]]:
         """Yield each day of a record: its points as JSON, and how many they are."""
         combine = self._combine
-        query = f"SELECT series, hour, value FROM points ORDER BY series, hour, {self._order}"  # noqa: S608  # ours
+        query = f"SELECT series, hour, value FROM points ORDER BY series, hour, {self._order}"  # noqa: S608  # one of two orders
         rows = self._db.execute(query)
         for series, of_series in groupby(rows, itemgetter(0)):
             written = self._members_of(series)

@@ -174,7 +174,7 @@ def is_day(text: str) -> bool:
 def _day_of(timestamp: str) -> str | None:
     from pydantic_core import PydanticCustomError  # noqa: PLC0415  # most questions have days, and start without it
 
-    from unitstream.timestamps import floor_hour  # noqa: PLC0415  # as above
+    from unitstream.timestamps import floor_hour  # noqa: PLC0415  # it brings pydantic_core
 
     try:
         return floor_hour(timestamp).day
