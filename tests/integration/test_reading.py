@@ -22,13 +22,13 @@ from vega_datasets import data as vega_data
 
 from unitstream.aggregates import Cell
 from unitstream.dynamodb import create_client
+from unitstream.filters import Filter
 from unitstream.identity import AggFunc, Metric, Series, record_id
 from unitstream.payload import parse
 from unitstream.periods import Granularity, Timeframe, previous_timeframe
 from unitstream.points import StoredPoint
 from unitstream.problems import OutOfTime, TooMuch
 from unitstream.questions import (
-    Filter,
     MetricsQuestion,
     PointsQuestion,
     SeriesQuestion,

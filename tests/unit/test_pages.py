@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unitstream.filters import Filter
 from unitstream.identity import Metric
 from unitstream.pages import MAX_PAGE_BYTES, Candidate, Page, PointPlace, next_cursor, paginate, place_of
 from unitstream.parameters import decode_cursor, encode_cursor
 from unitstream.periods import Timeframe
 from unitstream.problems import InvalidRequest, OutOfTime, TooMuch
-from unitstream.questions import Filter, MetricsQuestion, PointsQuestion, SeriesQuestion, points_question
+from unitstream.questions import MetricsQuestion, PointsQuestion, SeriesQuestion, points_question
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

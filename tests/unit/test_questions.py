@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unitstream.filters import Filter
 from unitstream.identity import Metric
 from unitstream.parameters import encode_cursor
 from unitstream.periods import Granularity, Timeframe
 from unitstream.problems import InvalidRequest
 from unitstream.questions import (
-    Filter,
     MetricsQuestion,
     PointsQuestion,
     SeriesQuestion,

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from unitstream.filters import Filter
 from unitstream.identity import Metric
 from unitstream.periods import Timeframe
-from unitstream.questions import Filter, PointsQuestion, UnitMetricQuestion, ViewQuestion
+from unitstream.questions import PointsQuestion, UnitMetricQuestion, ViewQuestion
 from unitstream.unknown import Known, notices
 
 if TYPE_CHECKING:

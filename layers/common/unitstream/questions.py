@@ -1,25 +1,21 @@
-r"""Questions to the data, and the query parameters that ask them. Pure.
+"""Questions to the data, and the query parameters that ask them. Pure.
 
 Each `…_question` function turns the parameters of a request into a question, or raises `InvalidRequest` with everything
 that is wrong with them.
-
-A filter is `key:value,value`, or with `-` before it `-key:value,value`; `group_by` is `key,key`. In both, a colon, a
-comma, a minus or a backslash that belongs to a key or value comes after a backslash.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
+from unitstream.filters import parse_filter, split_keys
 from unitstream.identity import MAX_DIMENSION_VALUE, AggFunc, Metric
 from unitstream.parameters import FIRST_DAY, Parameters, quoted
 from unitstream.periods import Granularity, Timeframe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
+    from unitstream.filters import Filter
     from unitstream.parameters import Query
 
 MAX_GROUP_BY = 3
@@ -42,21 +38,6 @@ POINTS_PARAMETERS = (*_METRIC, *_RANGE, "filter", "limit", "cursor")
 
 _AGG_FUNCS: tuple[AggFunc, ...] = get_args(AggFunc)
 _GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
-# A character as it is, or one that means something else without the backslash before it.
-_CHARACTER = re.compile(r"\\[:,\\-]|[^\\]", re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Keeps the series whose dimension `key` has one of `values`, or with `excludes` all others."""
-
-    key: str
-    values: tuple[str, ...]
-    excludes: bool
-
-    def keeps(self, dimensions: Mapping[str, str]) -> bool:
-        """Whether a series with `dimensions` is kept. One without the key has none of the values."""
-        return (dimensions.get(self.key) in self.values) != self.excludes
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +213,7 @@ def _group_by(parameters: Parameters) -> tuple[str, ...]:
     keys: list[str] = []
     for text in parameters.values("group_by"):
         try:
-            keys += _split(_characters(text), ",")
+            keys += split_keys(text)
         except ValueError as exc:
             parameters.wrong("group_by", "escape_invalid", f"group_by {exc}")
     for key in keys:
@@ -261,33 +242,3 @@ def _filters(parameters: Parameters) -> tuple[Filter, ...]:
             detail = f"a value in filter must have at most {MAX_DIMENSION_VALUE:,} characters"
             parameters.wrong("filter", "too_long", detail)
     return tuple(filters)
-
-
-def parse_filter(text: str) -> Filter:
-    """Return the filter that `text` is. Raises `ValueError` with the end of a sentence for what is none."""
-    excludes = text.startswith("-")
-    characters = _characters(text[1:] if excludes else text)
-    if ":" not in characters:
-        raise ValueError("must be a key, a colon and values, as in region:eu,us or -region:eu")
-    colon = characters.index(":")
-    (key,) = _split(characters[:colon], ":")
-    return Filter(key, tuple(_split(characters[colon + 1 :], ",")), excludes)
-
-
-def _characters(text: str) -> list[str]:
-    """Return the characters of `text`, each with the backslash before it, if there is one."""
-    characters = _CHARACTER.findall(text)
-    if sum(map(len, characters)) < len(text):
-        raise ValueError(r"has a backslash before something else than \ : , or -")
-    return characters
-
-
-def _split(characters: Sequence[str], separator: str) -> list[str]:
-    """Return the texts between the separators that have no backslash, without the backslashes of the others."""
-    texts: list[list[str]] = [[]]
-    for character in characters:
-        if character == separator:
-            texts.append([])
-        else:
-            texts[-1].append(character[-1])
-    return ["".join(text) for text in texts]

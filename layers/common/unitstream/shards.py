@@ -12,8 +12,8 @@ from unitstream.table import KEYS_PER_READ, LAST, SERIES, Key, Range, dimensions
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from unitstream.filters import Filter
     from unitstream.identity import Metric
-    from unitstream.questions import Filter
     from unitstream.table import Item, Table
 
 T = TypeVar("T")
