@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from stack import DEMO_STREAM_ID
 
 from unitstream.compression import unpacked
+from unitstream.items import day_key
 from unitstream.payload import parse
-from unitstream.table import day_key
 from unitstream_cli.admin.aws import find_stack, foreseen_errors
 from unitstream_cli.errors import CommandFailed
 from unitstream_cli.settings import Options
@@ -23,7 +23,7 @@ from unitstream_cli.settings import Options
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from unitstream.table import Key
+    from unitstream.items import Key
 
 EVENTS = Path(__file__).resolve().parent.parent / "events"
 

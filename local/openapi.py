@@ -18,16 +18,16 @@ from pydantic.json_schema import GenerateJsonSchema
 from samtranslator.yaml_helper import yaml_parse
 
 import unitstream_http
-from unitstream import identity, payload, problems, questions, values
+from unitstream import days, identity, payload, problems, questions, store, values
 from unitstream.aggregates import Cell
-from unitstream.days import Counts
+from unitstream.days import Counts, Deletions
 from unitstream.identity import AggFunc
 from unitstream.periods import Granularity
 from unitstream.points import StoredPoint
 from unitstream.reading import MetricSummary
 from unitstream.timestamps import COMPACT, DATETIME, EPOCH
 from unitstream.views import UnitCell
-from views.app import TOKEN_HEADER
+from unitstream_http import TOKEN_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ BASE = REPOSITORY / "local" / "openapi.base.yaml"
 EVENTS = REPOSITORY / "events"
 
 REQUEST_ID = "dbd82d69-6b12-42b4-8058-6bc4b941e434"
-_MEMBERS = {tuple_.__name__: tuple_ for tuple_ in (Cell, Counts, MetricSummary, StoredPoint, UnitCell)}
+_MEMBERS = {tuple_.__name__: tuple_ for tuple_ in (Cell, Counts, Deletions, MetricSummary, StoredPoint, UnitCell)}
 
 
 class _Untitled(GenerateJsonSchema):
@@ -199,7 +199,7 @@ def _constants() -> dict[str, Any]:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     limits = {
         name: value
-        for module in (identity, payload, problems, questions, unitstream_http, values)
+        for module in (days, identity, payload, problems, questions, store, unitstream_http, values)
         for name, value in vars(module).items()
         if name.isupper() and isinstance(value, int | float)
     }

@@ -29,14 +29,14 @@ from support import (
 
 from unitstream.catalogue import MetricEntry
 from unitstream.identity import Metric, record_id
-from unitstream.table import RECEIVED, VALUE, day_key, metric_key, series_key
+from unitstream.items import RECEIVED, VALUE, day_key, metric_key, series_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from support import Tables
 
-    from unitstream.table import Key
+    from unitstream.items import Key
 
     Version = tuple[int, float]
 

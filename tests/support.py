@@ -21,8 +21,8 @@ import pytest
 from samtranslator.yaml_helper import yaml_parse
 from vega_datasets import data as vega_data
 
+from unitstream.items import RECEIVED, VALUE
 from unitstream.streams import ACTIVE, token_key
-from unitstream.table import RECEIVED, VALUE
 
 if TYPE_CHECKING:
     import io
@@ -242,6 +242,13 @@ def get_event(resource: str, token: str | None, **changes: Any) -> dict[str, Any
     event["multiValueQueryStringParameters"] = parameters
     event["queryStringParameters"] = {name: values[-1] for name, values in parameters.items()} if parameters else None
     return event | changes
+
+
+def delete_event(token: str, received_at: int, **parameters: list[str]) -> dict[str, Any]:
+    """Return what API Gateway makes of a request to delete points that it received at `received_at`."""
+    event = get_event("/api/points", token, parameters=parameters, httpMethod="DELETE")
+    event["requestContext"] |= {"requestTimeEpoch": received_at, "httpMethod": "DELETE"}
+    return event
 
 
 def point(

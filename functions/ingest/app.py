@@ -1,4 +1,4 @@
-"""`POST /api/streams/ingest`: routes and HTTP, nothing else."""
+"""Saving and deleting points. Routes and HTTP, nothing else."""
 
 from __future__ import annotations
 
@@ -8,22 +8,30 @@ import json
 import os
 from functools import cache
 from http import HTTPStatus
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.event_handler import Response, content_types
 from aws_lambda_powertools.logging import correlation_paths
 from aws_lambda_powertools.metrics import MetricUnit
 
+from unitstream.catalogue import Catalogue
 from unitstream.compression import unpacked
+from unitstream.days import Counts, Deletions
+from unitstream.deleting import Deleter
 from unitstream.dynamodb import LONGEST_CALL, create_client
-from unitstream.payload import MAX_BODY_BYTES, invalid_body, parse
-from unitstream.problems import BodyTooLarge, InvalidRequest, OutOfTime, StreamNotFound
-from unitstream.questions import dry_run_of
-from unitstream.store import Effort, Origin, Store
+from unitstream.instants import instant_text
+from unitstream.payload import MAX_BODY_BYTES, indexes_of, invalid_body, parse
+from unitstream.problems import BodyTooLarge, InvalidRequest, OutOfTime, StreamNotFound, TooMuch, pointer
+from unitstream.questions import delete_question, dry_run_of
+from unitstream.rounds import Effort, Origin
+from unitstream.store import Store
 from unitstream.streams import StreamsTable
 from unitstream.table import Table
 from unitstream_http import (
     RETRY_AFTER_SECONDS,
+    TOKEN_HEADER,
+    answer_too_large,
     create_resolver,
     deadline_of,
     invalid_request,
@@ -31,6 +39,7 @@ from unitstream_http import (
     metrics,
     problem,
     stream_not_found,
+    token_and_question,
 )
 
 if TYPE_CHECKING:
@@ -39,8 +48,9 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from unitstream.days import Counts
+    from unitstream.payload import Ingest
     from unitstream.problems import Finding
+    from unitstream.store import Change
 
 # What is left for a call that starts right before the deadline, and for the answer.
 RESERVED_SECONDS = LONGEST_CALL + 0.5
@@ -51,6 +61,9 @@ PLAIN, GZIP = ("", "identity"), ("gzip", "x-gzip")
 
 # The gateway puts it for bytes that are not UTF-8, and so would make different names the same.
 REPLACEMENT_CHARACTER = "\ufffd"
+
+# What requests do with points, in the words of the answers.
+DONE_BY = {"POST": "saved", "DELETE": "deleted"}
 
 app = create_resolver()
 
@@ -80,10 +93,8 @@ def ingest() -> Response[str]:
     if len(body) > MAX_BODY_BYTES:
         raise BodyTooLarge
     request = parse(body)
-    streams_table, store = tables()
-    stream = streams_table.find(request.data_stream_token, deadline)
-    logger.append_keys(stream_id=stream.stream_id)
-    origin = Origin(stream.stream_id, event.request_context.request_time_epoch)
+    streams, store, _ = tables()
+    origin = origin_of(streams, request.data_stream_token, deadline)
     effort = Effort()
     try:
         saved = store.save(request, origin, deadline, effort, dry_run=dry_run)
@@ -91,18 +102,62 @@ def ingest() -> Response[str]:
         count_effort(effort)
     answer = {"received": request.received} | answer_of(saved.counts, saved.notices)
     logger.info("dry run" if dry_run else "saved", extra={"points": answer, "rounds": effort.rounds})
+    answer |= received_at()
     if dry_run:
+        answer |= {"changes": changes_of(body, request, saved.changes), "large_changes": saved.large_changes}
         return Response(HTTPStatus.OK, content_types.APPLICATION_JSON, json.dumps(answer))
     count_points(saved.counts)
     return Response(HTTPStatus.CREATED, content_types.APPLICATION_JSON, json.dumps(answer))
 
 
-def answer_of(counts: Counts, notices: Sequence[Finding]) -> dict[str, Any]:
+@app.delete("/api/points")
+def delete_points() -> Response[str]:
+    deadline = deadline_of(app, RESERVED_SECONDS)
+    token, question = token_and_question(app, delete_question)
+    streams, _, deleter = tables()
+    origin = origin_of(streams, token, deadline)
+    effort = Effort()
+    try:
+        deleted = deleter.delete(question, origin, deadline, effort)
+    finally:
+        count_effort(effort)
+    answer = answer_of(deleted.counts, deleted.notices)
+    logger.info("dry run" if question.dry_run else "deleted", extra={"points": answer, "rounds": effort.rounds})
+    if question.dry_run:
+        answer |= {name: getattr(deleted, name) for name in ("first_timestamp", "last_timestamp", "sum")}
+    else:
+        count_points(deleted.counts)
+    return Response(HTTPStatus.OK, content_types.APPLICATION_JSON, json.dumps(answer))
+
+
+def received_at() -> dict[str, str]:
+    """Return what the points of a request are stored with, as answers say it."""
+    return {"received_at": instant_text(app.current_event.request_context.request_time_epoch)}
+
+
+def origin_of(streams: StreamsTable, token: str, deadline: float) -> Origin:
+    """Return where a request comes from: the stream that `token` names, and when the gateway got it."""
+    stream_id = streams.find(token, deadline).stream_id
+    logger.append_keys(stream_id=stream_id)
+    return Origin(stream_id, app.current_event.request_context.request_time_epoch)
+
+
+def answer_of(counts: Counts | Deletions, notices: Sequence[Finding]) -> dict[str, Any]:
     told = {"notices": [notice.to_json() for notice in notices]} if notices else {}
     return counts._asdict() | told
 
 
-def count_points(counts: Counts) -> None:
+def changes_of(body: bytes, request: Ingest, changes: Sequence[Change]) -> list[dict[str, Any]]:
+    """Return what a dry run says of stored values that would be replaced, in the order of the request."""
+    points = [(change.points.series.record_id, change.hour) for change in changes]
+    indexes = indexes_of(body, request.metric_agg_func, points) if points else {}
+    return [
+        {"pointer": pointer("data", index), "stored_value": change.stored_value, "new_value": change.new_value}
+        for index, change in sorted(zip(map(indexes.__getitem__, points), changes, strict=True), key=itemgetter(0))
+    ]
+
+
+def count_points(counts: Counts | Deletions) -> None:
     for outcome, count in counts._asdict().items():
         metrics.add_metric(f"Points{outcome.capitalize()}", MetricUnit.Count, count)
 
@@ -129,9 +184,12 @@ def body_of(event: APIGatewayProxyEvent) -> bytes:
 
 
 @cache
-def tables() -> tuple[StreamsTable, Store]:
+def tables() -> tuple[StreamsTable, Store, Deleter]:
     client = create_client()
-    return StreamsTable(client, os.environ["STREAMS_TABLE"]), Store(Table(client, os.environ["METRICS_TABLE"]))
+    table = Table(client, os.environ["METRICS_TABLE"])
+    catalogue = Catalogue(table)
+    streams = StreamsTable(client, os.environ["STREAMS_TABLE"])
+    return streams, Store(table, catalogue), Deleter(table, catalogue)
 
 
 # The answers that are not a success. Those of every function are in unitstream_http, the gateway's in template.yaml.
@@ -157,7 +215,7 @@ def encoding_unsupported() -> Response[str]:
 
 @app.exception_handler(InvalidRequest)
 def request_invalid(exc: InvalidRequest) -> Response[str]:
-    return invalid_request(exc, ", and nothing of it was saved.")
+    return invalid_request(exc, f", and nothing was {DONE_BY[app.current_event.http_method]}.")
 
 
 @app.exception_handler(BodyTooLarge)
@@ -172,21 +230,32 @@ def body_too_large(_: BodyTooLarge) -> Response[str]:
 
 @app.exception_handler(StreamNotFound)
 def token_unknown(_: StreamNotFound) -> Response[str]:
-    return stream_not_found("data_stream_token names no stream, or one whose token was revoked. Nothing was saved.")
+    method = app.current_event.http_method
+    place = TOKEN_HEADER if method == "DELETE" else "data_stream_token"
+    return stream_not_found(f"The token in {place} names no stream, or was revoked. Nothing was {DONE_BY[method]}.")
+
+
+@app.exception_handler(TooMuch)
+def too_much(exc: TooMuch) -> Response[str]:
+    return answer_too_large(exc)
 
 
 @app.exception_handler(OutOfTime)
 def out_of_time(exc: OutOfTime) -> Response[str]:
-    logger.warning("out of time", extra={"points": exc.saved._asdict()})
-    count_points(exc.saved)
+    deletes = app.current_event.http_method == "DELETE"
+    counts = exc.counts or (Deletions() if deletes else Counts())
+    logger.warning("out of time", extra={"points": counts._asdict()})
+    count_points(counts)
+    done = DONE_BY[app.current_event.http_method]
     return problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "out-of-time",
-        "Not everything was saved in time",
-        "The database was too busy. The counts say what is saved so far. The same request can safely be sent again, "
-        "which completes it.",
+        f"Not everything was {done} in time",
+        f"The database was too busy, or there was too much to do. The counts say what is {done} so far. "
+        "The same request can safely be sent again, which goes on with the rest.",
         headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
-        **answer_of(exc.saved, exc.notices),
+        **answer_of(counts, exc.notices),
+        **({} if deletes else received_at()),
     )
 
 

@@ -18,7 +18,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from unitstream.dynamodb import LONGEST_CALL, create_client
 from unitstream.pages import Page
 from unitstream.points import StoredPoint
-from unitstream.problems import Finding, InvalidRequest, OutOfTime, StreamNotFound, TooMuch
+from unitstream.problems import InvalidRequest, OutOfTime, StreamNotFound, TooMuch
 from unitstream.questions import (
     metrics_question,
     points_question,
@@ -32,6 +32,8 @@ from unitstream.table import Table
 from unitstream.views import UnitMetric, View
 from unitstream_http import (
     RETRY_AFTER_SECONDS,
+    TOKEN_HEADER,
+    answer_too_large,
     create_resolver,
     deadline_of,
     invalid_request,
@@ -39,6 +41,7 @@ from unitstream_http import (
     metrics,
     problem,
     stream_not_found,
+    token_and_question,
 )
 from views import forms
 
@@ -55,8 +58,6 @@ Answer = TypeVar("Answer", bound="forms.Answer")
 
 # What is left for a call that starts right before the deadline, and for writing out the largest answer.
 RESERVED_SECONDS = LONGEST_CALL + 2.0
-TOKEN_HEADER = "X-Data-Stream-Token"  # noqa: S105  # the name of a header
-
 app = create_resolver()
 
 
@@ -105,7 +106,7 @@ def respond(
 ) -> Response[str]:
     """Answer the request: `parse` the question, `read` the answer, and write it as JSON or, if it is asked for, CSV."""
     deadline = deadline_of(app, RESERVED_SECONDS)
-    token, question = token_and_question(parse)
+    token, question = token_and_question(app, parse)
     streams_table, reader = tables()
     stream_id = stream_of(token, streams_table, deadline)
     started = time.perf_counter()
@@ -125,21 +126,6 @@ def respond(
     return Response(HTTPStatus.OK, forms.CONTENT_TYPES[media_type], body, forms.headers_of(answer))
 
 
-def token_and_question(parse: Callable[[Query], Question]) -> tuple[str, Question]:
-    """Return what a request must have. Raises `InvalidRequest` with everything that is wrong with it."""
-    event = app.current_event
-    token = event.headers.get(TOKEN_HEADER, "")
-    missing = Finding("missing", f"the header {TOKEN_HEADER} is required", parameter=TOKEN_HEADER)
-    errors = [] if token else [missing]
-    try:
-        question = parse(event.resolved_query_string_parameters)
-    except InvalidRequest as exc:
-        raise InvalidRequest([*errors, *exc.errors], len(errors) + exc.total) from exc
-    if errors:
-        raise InvalidRequest(errors)
-    return token, question
-
-
 def series_question_of_path(query: Query) -> SeriesQuestion:
     # The gateway decodes the query string, but not the path. What is not UTF-8 becomes surrogates, which are refused.
     name, function = (
@@ -151,8 +137,6 @@ def series_question_of_path(query: Query) -> SeriesQuestion:
 
 def stream_of(token: str, streams_table: StreamsTable, deadline: float) -> str:
     """Return the ID of the stream that `token` names."""
-    if not token.isascii():
-        raise StreamNotFound  # no token is, and what is half of a surrogate pair has no hash
     stream_id = streams_table.find(token, deadline).stream_id
     logger.append_keys(stream_id=stream_id)
     return stream_id
@@ -201,7 +185,7 @@ def token_unknown(_: StreamNotFound) -> Response[str]:
 
 @app.exception_handler(TooMuch)
 def too_much(exc: TooMuch) -> Response[str]:
-    return problem(HTTPStatus.BAD_REQUEST, "answer-too-large", "Too much for one answer", exc.detail)
+    return answer_too_large(exc)
 
 
 @app.exception_handler(OutOfTime)

@@ -177,6 +177,7 @@ def metrics_table(_: MetricsQuestion, page: Page[MetricSummary]) -> CsvTable:
             "; ".join(map(", ".join, metric.dimension_key_sets)),
             metric.first_day,
             metric.last_day,
+            metric.last_deleted_at and spreadsheet_time(metric.last_deleted_at),
         ]
         for metric in page.items
     )

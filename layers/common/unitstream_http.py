@@ -11,18 +11,26 @@ import time
 import traceback
 from collections import Counter
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.metrics import MetricUnit
 from botocore.exceptions import ClientError
 
+from unitstream.problems import Finding, InvalidRequest, StreamNotFound
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 
-    from unitstream.problems import InvalidRequest
+    from unitstream.parameters import Query
+    from unitstream.problems import TooMuch
 
+Question = TypeVar("Question")
+
+TOKEN_HEADER = "X-Data-Stream-Token"  # noqa: S105  # the name of a header
 RETRY_AFTER_SECONDS = 5
 
 logger = Logger()
@@ -68,8 +76,32 @@ def deadline_of(app: APIGatewayRestResolver, reserved: float) -> float:
     return time.monotonic() + app.lambda_context.get_remaining_time_in_millis() / 1000 - reserved
 
 
+def token_and_question(app: APIGatewayRestResolver, parse: Callable[[Query], Question]) -> tuple[str, Question]:
+    """Return the token in the header, and the question that `parse` makes of the parameters.
+
+    Raises `InvalidRequest` with everything that is wrong with them, and `StreamNotFound` for what can be no token.
+    """
+    event = app.current_event
+    token = event.headers.get(TOKEN_HEADER, "")
+    missing = Finding("missing", f"the header {TOKEN_HEADER} is required", parameter=TOKEN_HEADER)
+    errors = [] if token else [missing]
+    try:
+        question = parse(event.resolved_query_string_parameters)
+    except InvalidRequest as exc:
+        raise InvalidRequest([*errors, *exc.errors], len(errors) + exc.total) from exc
+    if errors:
+        raise InvalidRequest(errors)
+    if not token.isascii():
+        raise StreamNotFound  # no token is, and what is half of a surrogate pair has no hash
+    return token, question
+
+
 def stream_not_found(detail: str) -> Response[str]:
     return problem(HTTPStatus.NOT_FOUND, "stream-not-found", "No stream found", detail)
+
+
+def answer_too_large(exc: TooMuch) -> Response[str]:
+    return problem(HTTPStatus.BAD_REQUEST, "answer-too-large", "Too much for one answer", exc.detail)
 
 
 def invalid_request(exc: InvalidRequest, ending: str) -> Response[str]:

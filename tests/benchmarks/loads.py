@@ -12,23 +12,14 @@ from benchmarks.units import item_size
 
 from unitstream.catalogue import MetricEntry
 from unitstream.identity import Metric, Series, metric_id, record_id
-from unitstream.table import (
-    RECEIVED,
-    VALUE,
-    Key,
-    day_key,
-    described,
-    metric_key,
-    series_attributes,
-    series_key,
-)
+from unitstream.items import RECEIVED, VALUE, Key, day_key, described, metric_key, series_attributes, series_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from unitstream.table import Item
+    from unitstream.items import Item
 
 STREAM, METRIC = "bench", Metric("gigabytes", "Sum")
 REGIONS = 5
@@ -72,7 +63,7 @@ def items_of(load: Load) -> Iterator[Item]:
     every = list(load.each_series())
     shards = frozenset(one.record_id[0] for one in every)
     key_sets = frozenset({tuple(sorted(every[0].dimensions))})
-    entry = MetricEntry(str(FIRST_DAY), load.last_day, shards, key_sets, REVISION)
+    entry = MetricEntry(str(FIRST_DAY), load.last_day, shards, key_sets, revision=REVISION)
     names = described(METRIC) | {"metric_id": {"S": metric_id(METRIC)}}
     yield metric_key(STREAM, METRIC).to_item() | names | entry.attributes()
     for one in every:

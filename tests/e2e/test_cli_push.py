@@ -14,7 +14,7 @@ import support
 import vega_datasets
 
 from unitstream.identity import Metric, record_id
-from unitstream.table import day_key
+from unitstream.items import day_key
 from unitstream_cli.errors import ExitCode
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from hypothesis import settings
 from schemathesis.checks import content_type_conformance, positive_data_acceptance, response_schema_conformance
 from stack import DEMO_TOKEN
 
-from views.app import TOKEN_HEADER
+from unitstream_http import TOKEN_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -53,7 +53,7 @@ def invoke(tables: Tables) -> Callable[[dict[str, Any]], dict[str, Any]]:  # noq
     """Invoke the function that an event is for, as Lambda does."""
 
     def invoke(event: dict[str, Any]) -> dict[str, Any]:
-        handler = app.lambda_handler if event["httpMethod"] == "POST" else views_app.lambda_handler
+        handler = views_app.lambda_handler if event["httpMethod"] == "GET" else app.lambda_handler
         answer: dict[str, Any] = handler(event, support.LambdaContext())
         return answer
 

@@ -71,6 +71,7 @@ def test_the_catalogue_names_every_metric_and_series_once(invoke: Invoke, tables
         "last_day": {"S": "2022-10-02"},
         "shards": {"S": "".join(sorted({record[0] for record in records.values()}))},
         "key_sets": {"L": [{"L": [{"S": "region"}]}]},
+        "deleted_at": {"N": "0"},
     }
     assert series == {
         f"series#{record}": ("orders", "Sum", {"region": {"S": region}}) for region, record in records.items()

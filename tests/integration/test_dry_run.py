@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import support
 from stack import DEMO_TOKEN
-from support import point, proxy_event, request_body
+from support import delete_event, point, proxy_event, request_body
+
+from unitstream.instants import instant_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,8 +43,37 @@ def test_a_dry_run_says_what_the_request_would_do_and_does_not_do_it(invoke: Inv
     assert support.scan(tables.client, tables.metrics) == before
     done = invoke(event(request, NOW + 10, dry_run=["false"]))
     assert (asked["statusCode"], done["statusCode"]) == (200, 201)
-    expected = {"received": 5, "created": 2, "updated": 1, "unchanged": 1, "superseded": 1}
-    assert json.loads(asked["body"]) == json.loads(done["body"]) == expected
+    counts = {"received": 5, "created": 2, "updated": 1, "unchanged": 1, "superseded": 1}
+    expected = counts | {"received_at": instant_text(NOW + 10)}
+    changes = {"changes": [{"pointer": "/data/1", "stored_value": 2.0, "new_value": 20.0}], "large_changes": 0}
+    assert json.loads(asked["body"]) == expected | changes
+    assert json.loads(done["body"]) == expected
+
+
+def test_a_dry_run_tells_20_changes_and_counts_large_ones(invoke: Invoke) -> None:
+    """In the order of the request, wherever the points stand. A factor of 100 is large in any direction; zero has none."""
+    stored = [(hour, 1 + hour) for hour in range(24)]
+    invoke(event([point(f"2022-10-02 {hour:02}:00:00", value, dimensions={"a": "b"}) for hour, value in stored], NOW))
+    invoke(event([point(f"2022-10-01 0{hour}:00:00", value) for hour, value in enumerate((5, 5, 5, 0, 5, -5))], NOW))
+    request = [point(f"2022-10-02 {hour:02}:00:00", 50 * value, dimensions={"a": "b"}) for hour, value in stored]
+    request[3:3] = [point(f"2022-10-01 0{hour}:00:00", value) for hour, value in enumerate((500, 499, 0.05, 7, 0, 600))]
+    answer = json.loads(invoke(event(request, NOW + 1, dry_run=["true"]))["body"])
+    assert (answer["updated"], answer["large_changes"]) == (30, 3)
+    assert len(answer["changes"]) == 20
+    places = [int(change["pointer"].removeprefix("/data/")) for change in answer["changes"]]
+    assert places == sorted(places)
+    for place, change in zip(places, answer["changes"], strict=True):
+        assert change["new_value"] == request[place]["metric_value"]
+        assert change["stored_value"] in {change["new_value"] / 50, 0, 5, -5}
+
+
+def test_a_dry_run_over_a_deletion_creates(invoke: Invoke) -> None:
+    """What was deleted is no stored value that changes."""
+    invoke(event([point("2022-10-01", 1)], NOW))
+    span = {"start_date": ["2022-10-01"], "end_date": ["2022-10-01"]}
+    invoke(delete_event(DEMO_TOKEN, NOW + 1, metric_name=["orders"], metric_agg_func=["Sum"], **span))
+    answer = json.loads(invoke(event([point("2022-10-01", 100)], NOW + 2, dry_run=["true"]))["body"])
+    assert (answer["created"], answer["changes"], answer["large_changes"]) == (1, [], 0)
 
 
 def test_a_dry_run_is_validated_like_any_request(invoke: Invoke) -> None:

@@ -21,6 +21,7 @@ from support import point, request_body
 from vega_datasets import data as vega_data
 
 from unitstream.aggregates import Cell
+from unitstream.catalogue import Catalogue
 from unitstream.dynamodb import create_client
 from unitstream.filters import Filter
 from unitstream.identity import AggFunc, Metric, Series, record_id
@@ -40,7 +41,8 @@ from unitstream.questions import (
     view_question,
 )
 from unitstream.reading import MetricSummary, Reader
-from unitstream.store import Effort, Origin, Store
+from unitstream.rounds import Effort, Origin
+from unitstream.store import Store
 from unitstream.table import Table
 
 if TYPE_CHECKING:
@@ -78,7 +80,8 @@ class Stream:
 
     def save(self, points: list[dict[str, Any]], agg_func: AggFunc = "Sum", received_at: int = NOW) -> None:
         ingest = parse(request_body(points, "ds_test", agg_func).encode())
-        store = Store(Table(self.client, self.tables.metrics))
+        table = Table(self.client, self.tables.metrics)
+        store = Store(table, Catalogue(table))
         store.save(ingest, Origin(self.name, received_at), soon(), Effort())
 
     @property
@@ -289,8 +292,8 @@ def kept(saved: Mapping[Saved, float], timeframe: Timeframe, filters: Iterable[F
 
 
 COMPUTE: dict[AggFunc, Callable[[list[float]], float]] = {
-    "Sum": lambda values: float(sum(map(Fraction, values))),
-    "Average": lambda values: float(sum(map(Fraction, values))) / len(values),
+    "Sum": lambda values: float(sum(map(Fraction, map(repr, values)))),
+    "Average": lambda values: float(sum(map(Fraction, map(repr, values))) / len(values)),
     "Maximum": max,
     "Minimum": min,
 }

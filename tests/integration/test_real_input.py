@@ -10,6 +10,7 @@ from stack import DEMO_TOKEN
 from support import proxy_event, request_body
 
 from unitstream.identity import record_id
+from unitstream.instants import instant_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,5 +54,6 @@ def test_a_year_of_temperatures(invoke: Callable[[dict[str, Any]], dict[str, Any
         "updated": 0,
         "unchanged": len(year) - len(corrections),
         "superseded": len(corrections),
+        "received_at": instant_text(NOW),
     }
     assert support.scan(tables.client, tables.metrics) == before

@@ -15,6 +15,7 @@ from support import point, proxy_event, request_body
 import unitstream_http
 from ingest import app
 from unitstream.identity import record_id
+from unitstream.instants import instant_text
 from unitstream.streams import token_key
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ NOW = 1_700_000_000_000
 def send(invoke: Invoke, *points: dict[str, Any], received_at: int = NOW, agg_func: str = "Sum") -> dict[str, int]:
     answer = invoke(proxy_event(request_body(list(points), DEMO_TOKEN, agg_func), received_at))
     assert answer["statusCode"] == 201, answer["body"]
-    saved: dict[str, int] = json.loads(answer["body"])
+    saved: dict[str, Any] = json.loads(answer["body"])
     saved.pop("notices", None)
+    assert saved.pop("received_at") == instant_text(received_at)
     return saved
 
 
@@ -196,4 +198,6 @@ def test_a_throttle_that_lasts_is_answered_before_the_gateway_gives_up(tables: T
 
     app.tables.cache_clear()
     again = app.lambda_handler(event, support.LambdaContext())
-    assert json.loads(again["body"]) == counts(len(points), created=len(points) - stored, unchanged=stored)
+    assert json.loads(again["body"]) == counts(len(points), created=len(points) - stored, unchanged=stored) | {
+        "received_at": problem["received_at"]
+    }

@@ -125,13 +125,18 @@ def test_a_function_gets_the_event_no_larger_than_it_was(functions: FakeLambda, 
 
 
 @pytest.mark.parametrize(
-    ("path", "function"),
-    [("/api/streams/ingest", "ingest"), ("/base/api/streams/ingest", "ingest"), ("/api/views", "views")],
+    ("method", "path", "function"),
+    [
+        ("POST", "/api/streams/ingest", "ingest"),
+        ("POST", "/base/api/streams/ingest", "ingest"),
+        ("DELETE", "/api/points", "ingest"),
+        ("GET", "/api/points", "views"),
+    ],
 )
-def test_an_event_goes_to_the_function_of_its_path(
-    functions: FakeLambda, run: Callable[..., Result], path: str, function: str
+def test_an_event_goes_to_the_function_of_its_route(
+    functions: FakeLambda, run: Callable[..., Result], method: str, path: str, function: str
 ) -> None:
-    assert run(json.dumps(EVENT | {"path": path})).exit_code == 0
+    assert run(json.dumps(EVENT | {"httpMethod": method, "path": path})).exit_code == 0
     assert functions.invocations[0][0] == function
 
 

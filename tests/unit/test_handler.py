@@ -19,7 +19,8 @@ from ingest import app
 from unitstream.days import Counts
 from unitstream.payload import MAX_BODY_BYTES
 from unitstream.problems import Finding, OutOfTime
-from unitstream.store import Effort, Origin, Saved, Store
+from unitstream.rounds import Effort, Origin
+from unitstream.store import Saved, Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 
 RECEIVED_AT = 1_664_582_400_000
+RECEIPT = {"received_at": "2022-10-01T00:00:00.000Z"}
 # What must never be logged: tokens, API keys, names, dimensions and values.
 TOKEN = SECRET_TOKEN
 API_KEY = "secret-api-key"
@@ -99,7 +101,7 @@ def saves(
         if isinstance(outcome, Exception):
             raise outcome
         effort.rounds = 1
-        return Saved(outcome, notices)
+        return Saved(outcome, notices, [], 0)
 
     monkeypatch.setattr(Store, "save", save)
     return calls
@@ -114,7 +116,7 @@ def test_saved_points_are_counted(function: Function, monkeypatch: pytest.Monkey
     answer = function(BODY)
     assert answer.status == 201
     assert answer.headers["Content-Type"] == ["application/json"]
-    assert answer.body == {"received": 2, "created": 1, "updated": 0, "unchanged": 1, "superseded": 0}
+    assert answer.body == {"received": 2, "created": 1, "updated": 0, "unchanged": 1, "superseded": 0} | RECEIPT
     assert calls == [(Origin("stream-1", RECEIVED_AT), False)]
 
 
@@ -212,7 +214,10 @@ def test_a_dry_run_is_a_200(function: Function, monkeypatch: pytest.MonkeyPatch,
     calls = saves(monkeypatch, Counts(created=2))
     answer = function(BODY, **members)
     assert answer.status == 200
-    assert answer.body == {"received": 2, "created": 2, "updated": 0, "unchanged": 0, "superseded": 0}
+    assert answer.body == {"received": 2, "created": 2, "updated": 0, "unchanged": 0, "superseded": 0} | RECEIPT | {
+        "changes": [],
+        "large_changes": 0,
+    }
     assert [dry_run for _, dry_run in calls] == [True]
 
 
@@ -244,7 +249,7 @@ def test_a_wrong_parameter_saves_nothing(
     answer = function(BODY, **query(**parameters))
     assert_problem(answer, 400, "Invalid request")
     assert [(error["parameter"], error["code"]) for error in answer.body["errors"]] == errors
-    assert "nothing of it was saved" in answer.body["detail"]
+    assert "nothing was saved" in answer.body["detail"]
     assert not calls
 
 
@@ -257,7 +262,7 @@ def test_an_invalid_request_lists_its_errors(function: Function) -> None:
     assert_problem(answer, 400, "Invalid request")
     assert answer.body["total_errors"] == 2
     assert "2 errors" in answer.body["detail"]
-    assert "nothing of it was saved" in answer.body["detail"]
+    assert "nothing was saved" in answer.body["detail"]
     first, second = answer.body["errors"]
     assert first.keys() == second.keys() == {"pointer", "code", "detail"}
     assert (first["pointer"], first["code"]) == ("/data/0/timestamp", "timestamp_not_hourly")

@@ -26,6 +26,7 @@ from unitstream.payload import MAX_POINTS, parse
 from unitstream.periods import Granularity
 from unitstream.problems import InvalidRequest, OutOfTime
 from unitstream.values import NUMBER
+from unitstream_http import TOKEN_HEADER
 from views import app as views_app
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def test_reads_are_opened_by_key_and_token_and_ingest_by_the_key() -> None:
     for operation in READS.values():
         assert operation["security"] == [{"api_key": [], "stream_token": []}]
     schemes = DOCUMENT["components"]["securitySchemes"]
-    assert schemes["stream_token"]["name"] == views_app.TOKEN_HEADER
+    assert schemes["stream_token"]["name"] == TOKEN_HEADER
 
 
 # --- requests ---------------------------------------------------------------------------------------------------------
@@ -251,6 +252,8 @@ def fits(operation: dict[str, Any], sent: dict[str, list[str]]) -> bool:
         if schema["type"] != "array" and len(values) > 1:
             return False
         value: Any = values if schema["type"] == "array" else values[0]
+        if schema["type"] == "boolean":
+            value = {"true": True, "false": False}.get(value, value)
         if schema["type"] == "integer":
             value = int(value) if re.fullmatch("-?[0-9]+", value) else value
         if not validator(schema).is_valid(value):
@@ -442,7 +445,7 @@ def test_what_is_written_out_is_what_the_handler_answers(
     """Word for word: no event leads to these answers."""
     if tables:
         monkeypatch.setattr(app, "tables", tables)
-    event = proxy_event(BODY, 0, **({"headers": headers} if headers else {}))
+    event = proxy_event(BODY, 1_664_590_205_125, **({"headers": headers} if headers else {}))
     event["requestContext"]["requestId"] = openapi.REQUEST_ID
     assert_described(app.lambda_handler(event, LambdaContext()), INGEST)
 

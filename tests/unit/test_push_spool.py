@@ -40,7 +40,7 @@ MODEL: dict[Combine, Callable[[list[float]], float]] = {
     Combine.MAXIMUM: max,
     Combine.MINIMUM: min,
     Combine.LAST: lambda values: values[-1],
-    Combine.COUNT: sum,
+    Combine.COUNT: lambda values: float(sum(map(Fraction, map(repr, values)))),
     Combine.COUNT_DISTINCT: lambda values: len(set(values)),
 }
 

@@ -194,6 +194,7 @@ ROUTES = {
     ("get", "/api/views"): "ViewsFunction",
     ("get", "/api/unit-metrics"): "ViewsFunction",
     ("get", "/api/points"): "ViewsFunction",
+    ("delete", "/api/points"): "IngestFunction",
 }
 
 
@@ -362,6 +363,7 @@ RIGHTS: dict[str, list[tuple[str, Any]]] = {
         ("dynamodb:GetItem", STREAMS),
         ("dynamodb:PartiQLInsert", METRICS),
         ("dynamodb:PartiQLUpdate", METRICS),
+        ("dynamodb:Query", METRICS),
         ("logs:CreateLogStream", {"Fn::GetAtt": ["IngestLogGroup", "Arn"]}),
         ("logs:PutLogEvents", {"Fn::GetAtt": ["IngestLogGroup", "Arn"]}),
         ("xray:PutTelemetryRecords", "*"),
@@ -395,7 +397,7 @@ def test_the_rights_of_every_function_are_stated(resources: dict[str, Any]) -> N
 
 @pytest.mark.parametrize("function", RIGHTS)
 def test_a_function_may_do_exactly_what_it_needs(resources: dict[str, Any], function: str) -> None:
-    """To find streams, and to read and merge points, or to read them: no function scans, deletes or administers."""
+    """To find streams, and to read and change points, or to read them: no function scans, drops or administers."""
     rights = []
     for policy in role_of(resources, function)["Policies"]:
         for statement in policy["PolicyDocument"]["Statement"]:

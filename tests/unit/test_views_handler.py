@@ -164,6 +164,7 @@ def test_listings_are_json(function: Function, monkeypatch: pytest.MonkeyPatch) 
                 "dimension_key_sets": [["a"], ["a", "b"]],
                 "first_day": "2022-10-01",
                 "last_day": "2022-10-02",
+                "last_deleted_at": None,
             }
         ],
         "next_cursor": None,
@@ -342,14 +343,14 @@ def test_metrics_and_series_are_tables(function: Function, monkeypatch: pytest.M
     """Lists are in one cell; a series without dimensions has a set of keys that is empty."""
     days = ("2022-10-01", "2022-10-02")
     summaries = [
-        MetricSummary("orders", "Sum", ["a", "b"], [["a"], ["a", "b"]], *days),
+        MetricSummary("orders", "Sum", ["a", "b"], [["a"], ["a", "b"]], *days, "2022-10-03T09:30:00.125Z"),
         MetricSummary("visits", "Average", [], [[]], *days),
     ]
     answers(monkeypatch, "metrics", Page(summaries, None))
     assert table(function, METRICS, {}) == [
-        ["metric_name", "metric_agg_func", "dimension_keys", "dimension_key_sets", "first_day", "last_day"],
-        ["orders", "Sum", "a, b", "a; a, b", *days],
-        ["visits", "Average", "", "", *days],
+        [*MetricSummary._fields],
+        ["orders", "Sum", "a, b", "a; a, b", *days, "2022-10-03 09:30:00.125"],
+        ["visits", "Average", "", "", *days, ""],
     ]
     answers(monkeypatch, "series", Page([Series("0a", ORDERS, {"a": "1"}), Series("0b", ORDERS, {})], None))
     assert table(function, SERIES, {}) == [["record_id", "a"], ["0a", "1"], ["0b", ""]]

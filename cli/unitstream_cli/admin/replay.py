@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from unitstream_cli.admin.aws import Stack
 
-INGEST_PATH = "/api/streams/ingest"
 # Lambda may be busy with the requests of now, which come first.
 ATTEMPTS_WHEN_THROTTLED = 10
 ATTEMPTS_WHEN_BUSY = 5
@@ -170,8 +169,8 @@ def functions(options: Options) -> Iterator[Callable[[dict[str, Any]], Reply]]:
 
 
 def _function_of(event: dict[str, Any], deployed: Stack) -> str:
-    """The path may begin with a custom domain's base path."""
-    if not event["path"].endswith(INGEST_PATH) and (views := deployed.outputs.get("ViewsFunctionName")):
+    """Reads are the business of one function, and what changes points that of the other."""
+    if event["httpMethod"] == "GET" and (views := deployed.outputs.get("ViewsFunctionName")):
         return views
     return deployed.output("IngestFunctionName")
 

@@ -11,25 +11,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from unitstream.dynamodb import paced, side_by_side
 from unitstream.identity import metric_id
+from unitstream.items import Key, described, metric_key, series_attributes, series_key
 from unitstream.problems import MAX_REPORTED_ERRORS, Finding, OutOfTime, pointer
-from unitstream.table import (
-    KEYS_PER_READ,
-    Key,
-    Outcome,
-    batches,
-    described,
-    metric_key,
-    new_revision,
-    series_attributes,
-    series_key,
-)
+from unitstream.table import KEYS_PER_READ, Outcome, batches, new_revision
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from unitstream.identity import Metric, Series
+    from unitstream.items import Item
     from unitstream.payload import SeriesPoints
-    from unitstream.table import Item, Table
+    from unitstream.table import Table
 
     KeySet = tuple[str, ...]
 
@@ -44,20 +36,24 @@ _LISTED_KEY_SETS = 3
 class MetricEntry(NamedTuple):
     """What the catalogue says of a metric: from the first day to the last with points, in which shards, of which keys.
 
-    `key_sets` are the sets of dimension keys that series have, each sorted; those met first, when there are many.
+    Deleted points are among them. `key_sets` are the sets of dimension keys that series have, each sorted; those met
+    first, when there are many. `deleted_at` is when points were last deleted, in epoch milliseconds, 0 for never.
     """
 
     first_day: str
     last_day: str
     shards: frozenset[str]
     key_sets: frozenset[KeySet]
+    deleted_at: int = 0
     revision: str = ""
 
     @classmethod
     def from_item(cls, item: Item) -> MetricEntry:
         key_sets = (tuple(key["S"] for key in key_set["L"]) for key_set in item["key_sets"]["L"])
         first_day, last_day = item["first_day"]["S"], item["last_day"]["S"]
-        return cls(first_day, last_day, frozenset(item["shards"]["S"]), frozenset(key_sets), item["rev"]["S"])
+        deleted_at = int(item["deleted_at"]["N"])
+        shards = frozenset(item["shards"]["S"])
+        return cls(first_day, last_day, shards, frozenset(key_sets), deleted_at, item["rev"]["S"])
 
     def attributes(self) -> Item:
         key_sets = [{"L": [{"S": key} for key in key_set]} for key_set in sorted(self.key_sets)]
@@ -66,6 +62,7 @@ class MetricEntry(NamedTuple):
             "last_day": {"S": self.last_day},
             "shards": {"S": "".join(sorted(self.shards))},
             "key_sets": {"L": key_sets},
+            "deleted_at": {"N": str(self.deleted_at)},
             "rev": {"S": self.revision},
         }
 
@@ -85,6 +82,7 @@ class MetricEntry(NamedTuple):
             last_day=max(self.last_day, other.last_day),
             shards=self.shards | other.shards,
             key_sets=self.key_sets.union(more),
+            deleted_at=max(self.deleted_at, other.deleted_at),
         )
 
 
@@ -135,6 +133,10 @@ class Catalogue:
         for stored in side_by_side(put, list(batches(unknown, KEYS_PER_READ))):
             before |= stored
         return _notices(wanted, before)
+
+    def put_deletion(self, stream_id: str, metric: Metric, entry: MetricEntry, deadline: float) -> None:
+        """See to it that the catalogue has what `entry` says of a metric that is there. Raises `OutOfTime`."""
+        self._widen({metric_key(stream_id, metric): (metric, entry)}, deadline)
 
     def put_series(self, stream_id: str, series: Iterable[Series], deadline: float, *, consistent: bool) -> set[str]:
         """See to it that the catalogue has `series`. Returns the record IDs of those for which that failed this time.

@@ -13,6 +13,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from unitstream.identity import MAX_NAME
+from unitstream.instants import FORMS, parse_instant
 from unitstream.problems import Finding, InvalidRequest, near_miss
 
 if TYPE_CHECKING:
@@ -118,6 +119,17 @@ class Parameters:
         else:
             return day
         return None
+
+    def instant(self, name: str) -> int | None:
+        """Return an instant, which is optional, in epoch milliseconds."""
+        text = self.text(name, required=False)
+        if text is None:
+            return None
+        try:
+            return parse_instant(text)
+        except ValueError:
+            self.wrong(name, "instant_invalid", f"{name} must be {FORMS}, and is {quoted(text)}")
+            return None
 
     def limit(self, default: int, largest: int) -> int:
         """Return how many things a page may have."""

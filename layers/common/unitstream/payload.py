@@ -23,7 +23,7 @@ from unitstream.timestamps import Hour, parse_hour
 from unitstream.values import parse_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
 # Lambda takes events of 6 MB.
 MAX_BODY_BYTES = 6 * 1024 * 1024
@@ -179,6 +179,22 @@ def parse(body: bytes) -> Ingest:
     if errors.total or envelope is None:
         raise InvalidRequest(sorted(errors.kept, key=_position), errors.total)
     return Ingest(envelope["data_stream_token"], agg_func, series, len(data))
+
+
+def indexes_of(body: bytes, agg_func: AggFunc, points: Collection[tuple[str, Hour]]) -> dict[tuple[str, Hour], int]:
+    """Return where `points`, given by record ID and hour, stand in the `data` of a valid request.
+
+    It looks through the body once more: few requests ask, and so it costs the others nothing.
+    """
+    _, document = _read(body)
+    data, hours = document["data"], {hour for _, hour in points}
+    found: dict[tuple[str, Hour], int] = {}
+    for start in range(0, len(data), _SLICE):
+        for index, point in enumerate(POINTS.validate_python(data[start : start + _SLICE]), start):
+            if point["timestamp"] in hours:
+                dimensions = point.get("custom_dimensions") or {}
+                found[record_id(point["metric_name"], agg_func, dimensions), point["timestamp"]] = index
+    return found
 
 
 def invalid_body(reason: str) -> InvalidRequest:

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import heapq
 import json
-from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from unitstream.dynamodb import side_by_side
+from unitstream.instants import instant_text
+from unitstream.items import RECEIVED, VALUE, dimensions_of, series_key
 from unitstream.pages import Candidate, PointPlace
 from unitstream.periods import hour_of
-from unitstream.table import KEYS_PER_READ, RECEIVED, VALUE, dimensions_of, series_key
+from unitstream.table import KEYS_PER_READ
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from unitstream.items import Item
     from unitstream.periods import Timeframe
     from unitstream.questions import PointsQuestion
     from unitstream.shards import Selection, Shard
-    from unitstream.table import Item
 
 # What a point takes in an answer, beside its dimensions.
 _POINT_BYTES = 250
 _LARGEST_PAGE = 400
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class StoredPoint(NamedTuple):
@@ -48,7 +48,8 @@ def point_candidates(
 
     Where there are filters, all series are looked at, and the values that they have are added to `values`, by key.
 
-    A day of a series that the filters leave out is a candidate without a point: it has been looked at.
+    A day that has none of them, since the filters leave its series out or all of it was deleted, is a candidate without
+    a point: it has been looked at.
     """
     selections: list[Selection[dict[str, str]] | None] = [None] * len(shards)
     if question.filters:
@@ -105,7 +106,7 @@ def _points_of(
     item: Item, dimensions: Mapping[str, dict[str, str]], after: PointPlace | None
 ) -> Iterator[Candidate[StoredPoint]]:
     day, _, record_id = item["sk"]["S"].partition("#")
-    if record_id not in dimensions:
+    if record_id not in dimensions or item.keys().isdisjoint(VALUE):
         place = PointPlace(day, record_id, 23)
         if not after or place > after:
             yield Candidate(place, None, 0)
@@ -116,8 +117,7 @@ def _points_of(
         value = item.get(VALUE[hour])
         if value is None or (after and place <= after):
             continue
-        received = _EPOCH + timedelta(milliseconds=int(item[RECEIVED[hour]]["N"]))
-        received_at = f"{received:%Y-%m-%dT%H:%M:%S}.{received.microsecond // 1000:03}Z"
+        received_at = instant_text(int(item[RECEIVED[hour]]["N"]))
         point = StoredPoint(hour_of(day, hour), float(value["N"]), dimensions[record_id], record_id, received_at)
         yield Candidate(place, point, size)
 

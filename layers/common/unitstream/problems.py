@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from unitstream.days import Counts
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from unitstream.days import Counts, Deletions
 
 MAX_REPORTED_ERRORS = 100
 # A near miss is worth a hint only for something that could be a name.
@@ -82,11 +82,11 @@ class StreamNotFound(Problem):
 
 
 class OutOfTime(Problem):
-    """The deadline came first. `saved` counts the points of which it is known that they are saved."""
+    """The deadline came first. `counts` are the points of which it is known what became of them, None for none."""
 
-    def __init__(self, saved: Counts = Counts(), notices: Sequence[Finding] = ()) -> None:  # noqa: B008  # immutable
-        super().__init__(f"{saved.total} points saved before the deadline")
-        self.saved = saved
+    def __init__(self, counts: Counts | Deletions | None = None, notices: Sequence[Finding] = ()) -> None:
+        super().__init__(f"{counts} before the deadline")
+        self.counts = counts
         self.notices = notices
 
 

@@ -34,6 +34,7 @@ _RANGE = ("start_date", "end_date")
 _TABLE = ("granularity", "group_by", "filter", "fill")
 VIEW_PARAMETERS = (*_METRIC, *_RANGE, *_TABLE)
 UNIT_METRIC_PARAMETERS = ("numerator", "denominator", *_RANGE, *_TABLE)
+DELETE_PARAMETERS = (*_METRIC, *_RANGE, "filter", "received_from", "received_before", "dry_run")
 POINTS_PARAMETERS = (*_METRIC, *_RANGE, "filter", "limit", "cursor")
 
 _AGG_FUNCS: tuple[AggFunc, ...] = get_args(AggFunc)
@@ -70,6 +71,21 @@ class PointsQuestion:
 
 
 @dataclass(frozen=True, slots=True)
+class DeleteQuestion:
+    """Asks to delete the points that a metric has in `timeframe`, or with `dry_run` what that would do.
+
+    Only those that were last received from an instant on or before another one, both in epoch milliseconds, if given.
+    """
+
+    metric: Metric
+    timeframe: Timeframe
+    filters: tuple[Filter, ...] = ()
+    received_from: int | None = None
+    received_before: int | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ViewQuestion:
     """Asks for the values of a metric, by period and by the dimensions in `group_by`.
 
@@ -103,7 +119,7 @@ PagedQuestion = MetricsQuestion | SeriesQuestion | PointsQuestion
 def dry_run_of(query: Query) -> bool:
     """Whether a request to save is only a question. A misspelt parameter would save what was not to be saved."""
     parameters = Parameters(query, INGEST_PARAMETERS)
-    return parameters.checked(parameters.choice("dry_run", ("true", "false"))) == "true"
+    return parameters.checked(_dry_run(parameters))
 
 
 def metrics_question(query: Query) -> MetricsQuestion:
@@ -140,6 +156,24 @@ def points_question(query: Query) -> PointsQuestion:
     )
 
 
+def delete_question(query: Query) -> DeleteQuestion:
+    """Return the question of `DELETE /api/points`."""
+    parameters = Parameters(query, DELETE_PARAMETERS)
+    received_from, received_before = parameters.instant("received_from"), parameters.instant("received_before")
+    if received_from is not None and received_before is not None and received_before <= received_from:
+        parameters.wrong("received_before", "range_reversed", "received_before does not lie after received_from")
+    return parameters.checked(
+        DeleteQuestion(
+            _metric(parameters),
+            _timeframe(parameters),
+            _filters(parameters),
+            received_from,
+            received_before,
+            dry_run=_dry_run(parameters),
+        )
+    )
+
+
 def view_question(query: Query) -> ViewQuestion:
     """Return the question of `GET /api/views`."""
     parameters = Parameters(query, VIEW_PARAMETERS)
@@ -172,6 +206,10 @@ def unit_metric_question(query: Query) -> UnitMetricQuestion:
 
 
 # --- The parameters of several questions ------------------------------------------------------------------------------
+
+
+def _dry_run(parameters: Parameters) -> bool:
+    return parameters.choice("dry_run", ("true", "false")) == "true"
 
 
 def _metric(parameters: Parameters) -> Metric:

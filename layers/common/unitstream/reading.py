@@ -16,22 +16,25 @@ from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from unitstream.aggregates import MAX_UNIT_CELLS, Aggregates, group_of
-from unitstream.catalogue import ENTRY_ATTRIBUTES, MetricEntry
+from unitstream.catalogue import MetricEntry
 from unitstream.decimals import exactly
 from unitstream.dynamodb import side_by_side
+from unitstream.extents import extents_of, notices_of
 from unitstream.identity import AggFunc, Metric, Series
+from unitstream.instants import instant_text
+from unitstream.items import FIRST_METRIC, LAST_METRIC, VALUE, Range, metrics_pk
 from unitstream.pages import Candidate, Page, paginate, place_of
 from unitstream.periods import Timeframe, overlap, previous_timeframe
 from unitstream.points import StoredPoint, bytes_of, point_candidates
-from unitstream.shards import SERIES_A_PAGE, Shard
-from unitstream.table import FIRST_METRIC, LAST_METRIC, VALUE, Range, metric_key, metrics_pk
-from unitstream.unknown import Known, metrics_of, named_keys, notices
+from unitstream.shards import SERIES_A_PAGE
 from unitstream.views import Compared, unit_metric, view
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from unitstream.aggregates import Group
+    from unitstream.extents import Extent
+    from unitstream.items import Item
     from unitstream.problems import Finding
     from unitstream.questions import (
         MetricsQuestion,
@@ -40,9 +43,8 @@ if TYPE_CHECKING:
         UnitMetricQuestion,
         ViewQuestion,
     )
-    from unitstream.shards import Selection
-    from unitstream.table import Item, Table
-    from unitstream.unknown import Question
+    from unitstream.shards import Selection, Shard
+    from unitstream.table import Table
     from unitstream.views import UnitMetric, View
 
 T = TypeVar("T")
@@ -55,15 +57,14 @@ _HOURS = {name: name[1:] for name in VALUE}
 # What a metric and a series take in an answer, beside the keys and the dimensions.
 _METRIC_BYTES = 250
 _SERIES_BYTES = 110
-# Among which a metric is looked for that may have been meant.
-_MOST_METRICS = 1_000
 
 
 class MetricSummary(NamedTuple):
-    """A metric. The days are those of its first and last point.
+    """A metric. The days are the first and the last for which points were saved, deleted ones among them.
 
     `dimension_key_sets` are the sets of keys that its series have: of many, the first `catalogue.MAX_KEY_SETS` that
-    were met. `dimension_keys` are all the keys in them.
+    were met. `dimension_keys` are all the keys in them. `last_deleted_at` is when points were last deleted, with
+    milliseconds, None for never.
     """
 
     metric_name: str
@@ -72,14 +73,7 @@ class MetricSummary(NamedTuple):
     dimension_key_sets: list[list[str]]
     first_day: str
     last_day: str
-
-
-class Extent(NamedTuple):
-    """Where a metric has points, and what is known of its dimensions, to which a reading adds."""
-
-    days: Timeframe
-    shards: list[Shard]
-    known: Known
+    last_deleted_at: str | None = None
 
 
 class _Part(NamedTuple):
@@ -116,7 +110,7 @@ class Reader:
     def series(self, stream_id: str, question: SeriesQuestion, deadline: float) -> Page[Series]:
         """Return a page of the series of a metric, by record ID."""
         after = place_of(stream_id, question) or ""
-        extents = self._extents(stream_id, question, deadline)
+        extents = extents_of(self.table, stream_id, question, deadline)
         page_size = SERIES_A_PAGE if question.filters else question.limit + 1
         candidates = (
             _series_candidate(question, record_id, dimensions)
@@ -130,12 +124,12 @@ class Reader:
     def points(self, stream_id: str, question: PointsQuestion, deadline: float) -> Page[StoredPoint]:
         """Return a page of points, by day, record ID and hour."""
         after = place_of(stream_id, question)
-        extents = self._extents(stream_id, question, deadline)
+        extents = extents_of(self.table, stream_id, question, deadline)
         candidates = (
             candidate
             for extent in extents.values()
             if (timeframe := overlap(extent.days, question.timeframe))
-            for candidate in point_candidates(extent.shards, timeframe, question, after, _looked_at(extent, question))
+            for candidate in point_candidates(extent.shards, timeframe, question, after, extent.looked_at(question))
         )
         return self._page(stream_id, question, candidates, extents, deadline)
 
@@ -175,15 +169,15 @@ class Reader:
 
         Returns notices.
         """
-        extents = self._extents(stream_id, question, deadline)
+        extents = extents_of(self.table, stream_id, question, deadline)
         parts: list[_Part] = []
         for metric, extent in extents.items():
             spans = _spans(aggregates[metric], extent.days)
-            values = _looked_at(extent, question) if spans or question.fill else {}
+            values = extent.looked_at(question) if spans or question.fill else {}
             parts += [_Part(shard, spans, aggregates[metric], values) for shard in extent.shards]
         lock = Lock()
         side_by_side(lambda part: _aggregate_shard(part, question, lock), parts, at_once=_PAGES_AT_ONCE)
-        return self._notices(stream_id, question, extents, deadline)
+        return notices_of(self.table, stream_id, question, extents, deadline)
 
     def _page(
         self,
@@ -196,30 +190,7 @@ class Reader:
         page = paginate(stream_id, question, candidates)
         if question.cursor is not None:
             return page
-        return replace(page, notices=self._notices(stream_id, question, extents, deadline))
-
-    def _notices(
-        self, stream_id: str, question: Question, extents: Mapping[Metric, Extent], deadline: float
-    ) -> tuple[Finding, ...]:
-        others: list[Metric] = []
-        if extents.keys() < set(metrics_of(question).values()):
-            names = ("metric_name", "metric_agg_func")
-            every = Range(metrics_pk(stream_id), FIRST_METRIC, LAST_METRIC)
-            page = next(self.table.query(every, repeat(_MOST_METRICS), deadline, attributes=names))
-            others = [Metric(item["metric_name"]["S"], item["metric_agg_func"]["S"]) for item in page]
-        return notices(question, {metric: extent.known for metric, extent in extents.items()}, others)
-
-    def _extents(self, stream_id: str, question: Question, deadline: float) -> dict[Metric, Extent]:
-        """Return where each of its metrics has points. Those that the catalogue does not know are left out."""
-        keys = {metric_key(stream_id, metric): metric for metric in metrics_of(question).values()}
-        items = self.table.read_all(list(keys), ENTRY_ATTRIBUTES, deadline)
-        extents: dict[Metric, Extent] = {}
-        for key, item in items.items():
-            entry, metric = MetricEntry.from_item(item), keys[key]
-            shards = [Shard(self.table, stream_id, metric, digit, deadline) for digit in sorted(entry.shards)]
-            known = Known(frozenset().union(*entry.key_sets), entry.knows_all_key_sets, {})
-            extents[metric] = Extent(Timeframe(entry.first_day, entry.last_day), shards, known)
-        return extents
+        return replace(page, notices=notices_of(self.table, stream_id, question, extents, deadline))
 
 
 def _metric_candidate(item: Item) -> Candidate[MetricSummary]:
@@ -227,7 +198,8 @@ def _metric_candidate(item: Item) -> Candidate[MetricSummary]:
     key_sets = sorted(map(list, entry.key_sets))
     keys = sorted({key for key_set in key_sets for key in key_set})
     name, agg_func = item["metric_name"]["S"], item["metric_agg_func"]["S"]
-    summary = MetricSummary(name, agg_func, keys, key_sets, entry.first_day, entry.last_day)
+    deleted_at = instant_text(entry.deleted_at) if entry.deleted_at else None
+    summary = MetricSummary(name, agg_func, keys, key_sets, entry.first_day, entry.last_day, deleted_at)
     return Candidate(item["sk"]["S"], summary, _METRIC_BYTES + bytes_of([name, keys, key_sets]))
 
 
@@ -235,12 +207,6 @@ def _series_candidate(question: SeriesQuestion, record_id: str, dimensions: dict
     if not all(one.keeps(dimensions) for one in question.filters):
         return Candidate(record_id, None, 0)
     return Candidate(record_id, Series(record_id, question.metric, dimensions), _SERIES_BYTES + bytes_of(dimensions))
-
-
-def _looked_at(extent: Extent, question: Question) -> dict[str, set[str]]:
-    """Return the sets to which a reading of all series adds the values of the keys that the question names."""
-    extent.known.values.update((key, set()) for _, key in named_keys(question))
-    return extent.known.values
 
 
 def _spans(timeframes: Iterable[Timeframe], days: Timeframe) -> list[Timeframe]:

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+from unitstream.items import LAST, SERIES, Key, Range, dimensions_of, shard_pk
 from unitstream.periods import Timeframe, count_periods, periods
-from unitstream.table import KEYS_PER_READ, LAST, SERIES, Key, Range, dimensions_of, shard_pk
+from unitstream.table import KEYS_PER_READ
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from unitstream.filters import Filter
     from unitstream.identity import Metric
-    from unitstream.table import Item, Table
+    from unitstream.items import Condition, Item
+    from unitstream.table import Table
 
 T = TypeVar("T")
 
@@ -37,7 +39,9 @@ class Selection(NamedTuple, Generic[T]):
 class Shard:
     """The series of a metric whose record IDs begin with `digit`.
 
-    Reading raises `OutOfTime` when DynamoDB throttles or fails until `deadline`, `TooMuch` when it is only late.
+    Reading raises `OutOfTime` when DynamoDB throttles or fails until `deadline`, `TooMuch` when it is only late. It may
+    be stale, at half the price, unless it is `consistent`. Where days are read in order, DynamoDB keeps those back that
+    do not meet the condition `holding`.
     """
 
     table: Table
@@ -45,12 +49,17 @@ class Shard:
     metric: Metric
     digit: str
     deadline: float
+    consistent: bool = False
+    holding: Condition | None = None
 
     def series(self, after: str, page_size: int) -> Iterator[tuple[str, dict[str, str]]]:
         """Yield record ID and dimensions of the series after a record ID, in order."""
         # A blank comes after the end of a text and before all that a longer one could go on with.
-        series = Range(self._pk, f"{SERIES}{after} " if after else SERIES, f"{SERIES}{LAST}")
-        for items in self.table.query(series, repeat(page_size), self.deadline, attributes=("sk", "dimensions")):
+        series = Range(self.pk, f"{SERIES}{after} " if after else SERIES, f"{SERIES}{LAST}")
+        pages = self.table.query(
+            series, repeat(page_size), self.deadline, attributes=("sk", "dimensions"), consistent=self.consistent
+        )
+        for items in pages:
             for item in items:
                 yield item["sk"]["S"].removeprefix(SERIES), dimensions_of(item)
 
@@ -87,21 +96,27 @@ class Shard:
         """
         if selection and _is_cheaper_by_key(selection, Timeframe(first[:10], last_day)):
             return self._days_by_key(sorted(selection.series), first, last_day, attributes)
-        days = Range(self._pk, first, f"{last_day}#{LAST}")
-        return self.table.query(days, page_sizes, self.deadline, attributes=("sk", *attributes))
+        days = Range(self.pk, first, f"{last_day}#{LAST}", self.holding)
+        return self.table.query(
+            days,
+            page_sizes,
+            self.deadline,
+            attributes=("sk", *attributes),
+            consistent=self.consistent,
+        )
 
     def _days_by_key(
         self, record_ids: Sequence[str], first: str, last_day: str, attributes: tuple[str, ...]
     ) -> Iterator[list[Item]]:
         days = periods(Timeframe(first[:10], last_day), "day")
         sort_keys = (f"{day}#{record_id}" for day in days for record_id in record_ids)
-        keys = (Key(self._pk, sort_key) for sort_key in sort_keys if sort_key >= first)
+        keys = (Key(self.pk, sort_key) for sort_key in sort_keys if sort_key >= first)
         while batch := list(islice(keys, KEYS_PER_READ)):
-            items = self.table.read_all(batch, attributes, self.deadline)
+            items = self.table.read_all(batch, attributes, self.deadline, consistent=self.consistent)
             yield [items[key] for key in batch if key in items]
 
     @property
-    def _pk(self) -> str:
+    def pk(self) -> str:
         return shard_pk(self.stream_id, self.metric, self.digit)
 
 

@@ -1,14 +1,4 @@
-"""The Metrics table: its keys, its items, and the calls to DynamoDB that read and write them.
-
-    item     pk                                sk                      holds
-    day      {stream_id}#{metric_id}#{shard}   2022-10-01#{record_id}  v00…v23 values, t00…t23 when received, rev
-    series   {stream_id}#{metric_id}#{shard}   series#{record_id}      name, function, dimensions
-    metric   {stream_id}#metrics               {metric_name}#{Sum}     name, function, ID, days, shards, key sets, rev
-
-The shard is the first digit of the record ID. So the days of a metric lie in order in at most 16 item collections, and
-its series after them. `rev` is a random text that each write of an item changes: writing on the condition that it is
-what was read tells whether somebody else wrote in between.
-"""
+"""The calls to DynamoDB that read and write items, and what may become of them."""
 
 from __future__ import annotations
 
@@ -16,10 +6,10 @@ import os
 import time
 from enum import Enum
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from unitstream.dynamodb import CALL_ERRORS, is_transient, paced
-from unitstream.identity import Metric, metric_id
+from unitstream.items import Key
 from unitstream.problems import OutOfTime, TooMuch
 
 if TYPE_CHECKING:
@@ -28,83 +18,13 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import BatchStatementRequestTypeDef, KeysAndAttributesTypeDef
 
-    from unitstream.identity import Series
-
-    # DynamoDB's JSON, as it is: the client passes it through.
-    Item = dict[str, Any]
+    from unitstream.items import Item, Range
 
 T = TypeVar("T")
 
 # DynamoDB's limits for one call.
 KEYS_PER_READ = 100
 STATEMENTS_PER_WRITE = 25
-
-# The attributes of a day, by hour.
-VALUE = tuple(f"v{hour:02}" for hour in range(24))
-RECEIVED = tuple(f"t{hour:02}" for hour in range(24))
-
-SERIES = "series#"
-# Comes after all record IDs, in sort keys that end with one.
-LAST = "~"
-# No metric's sort key comes before the one or after the other: its name is not empty, and 1,024 bytes are the most.
-FIRST_METRIC = "\0"
-LAST_METRIC = "\U0010ffff" * 256
-
-
-class Key(NamedTuple):
-    pk: str
-    sk: str
-
-    def to_item(self) -> Item:
-        return {"pk": {"S": self.pk}, "sk": {"S": self.sk}}
-
-    @classmethod
-    def from_item(cls, item: Item) -> Key:
-        return cls(item["pk"]["S"], item["sk"]["S"])
-
-
-class Range(NamedTuple):
-    """The items under a partition key with sort keys from `first` to `last`, both included."""
-
-    pk: str
-    first: str
-    last: str
-
-
-def shard_pk(stream_id: str, metric: Metric, shard: str) -> str:
-    return f"{stream_id}#{metric_id(metric)}#{shard}"
-
-
-def day_key(stream_id: str, metric: Metric, record_id: str, day: str) -> Key:
-    return Key(shard_pk(stream_id, metric, record_id[0]), f"{day}#{record_id}")
-
-
-def series_key(stream_id: str, metric: Metric, record_id: str) -> Key:
-    return Key(shard_pk(stream_id, metric, record_id[0]), f"{SERIES}{record_id}")
-
-
-def metrics_pk(stream_id: str) -> str:
-    return f"{stream_id}#metrics"
-
-
-def metric_key(stream_id: str, metric: Metric) -> Key:
-    """Three letters of the function, so that 255 characters of 4 bytes still fit a sort key's 1,024 bytes."""
-    return Key(metrics_pk(stream_id), f"{metric.metric_name}#{metric.metric_agg_func[:3]}")
-
-
-def described(metric: Metric) -> Item:
-    """Return what the items of a metric and of its series say of it."""
-    return {"metric_name": {"S": metric.metric_name}, "metric_agg_func": {"S": metric.metric_agg_func}}
-
-
-def series_attributes(series: Series) -> Item:
-    dimensions = {key: {"S": value} for key, value in series.dimensions.items()}
-    return described(series.metric) | {"dimensions": {"M": dimensions}}
-
-
-def dimensions_of(item: Item) -> dict[str, str]:
-    """Return the dimensions that a series' item holds."""
-    return {key: value["S"] for key, value in item["dimensions"]["M"].items()}
 
 
 def new_revision() -> str:
@@ -205,11 +125,13 @@ class Table:
         item = key.to_item() | attributes
         return {"Statement": _insert_text(self._name, tuple(item)), "Parameters": list(item.values())}
 
-    def update(self, key: Key, attributes: Item, revision: str) -> BatchStatementRequestTypeDef:
+    def update(
+        self, key: Key, attributes: Item, revision: str, *, removed: tuple[str, ...] = ()
+    ) -> BatchStatementRequestTypeDef:
         """Return the statement that changes an item; it loses the race when its `rev` is not `revision` any more."""
         conditions = key.to_item() | {"rev": {"S": revision}}
         return {
-            "Statement": _update_text(self._name, tuple(attributes), tuple(conditions)),
+            "Statement": _update_text(self._name, tuple(attributes), removed, tuple(conditions)),
             "Parameters": [*attributes.values(), *conditions.values()],
         }
 
@@ -233,7 +155,13 @@ class Table:
         return items
 
     def query(
-        self, wanted: Range, page_sizes: Iterator[int], deadline: float, *, attributes: Iterable[str] = ()
+        self,
+        wanted: Range,
+        page_sizes: Iterator[int],
+        deadline: float,
+        *,
+        attributes: Iterable[str] = (),
+        consistent: bool = False,
     ) -> Iterator[list[Item]]:
         """Yield the items of a range, in order, a page at a time.
 
@@ -242,10 +170,18 @@ class Table:
         arguments: dict[str, Any] = {
             "TableName": self._name,
             "KeyConditionExpression": "pk = :pk AND sk BETWEEN :first AND :last",
-            "ExpressionAttributeValues": {f":{name}": {"S": key} for name, key in wanted._asdict().items()},
+            "ExpressionAttributeValues": {
+                ":pk": {"S": wanted.pk},
+                ":first": {"S": wanted.first},
+                ":last": {"S": wanted.last},
+            },
+            "ConsistentRead": consistent,
         }
         if attributes:
             arguments["ProjectionExpression"] = ",".join(attributes)
+        if wanted.holding:
+            arguments["FilterExpression"] = wanted.holding.expression
+            arguments["ExpressionAttributeValues"] |= wanted.holding.values
         for page_size in page_sizes:
             arguments["Limit"] = page_size
             answer = self._until(deadline, partial(self._attempt, partial(self.client.query, **arguments)))
@@ -282,8 +218,10 @@ def _insert_text(table_name: str, attributes: tuple[str, ...]) -> str:
 
 
 @lru_cache(maxsize=1_024)
-def _update_text(table_name: str, attributes: tuple[str, ...], conditions: tuple[str, ...]) -> str:
-    changes = " ".join(f"SET {name}=?" for name in attributes)
+def _update_text(
+    table_name: str, attributes: tuple[str, ...], removed: tuple[str, ...], conditions: tuple[str, ...]
+) -> str:
+    changes = " ".join([*(f"SET {name}=?" for name in attributes), *(f"REMOVE {name}" for name in removed)])
     return f'UPDATE "{table_name}" {changes} WHERE {" AND ".join(f"{name}=?" for name in conditions)}'
 
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from unitstream.identity import Metric
-    from unitstream.questions import PointsQuestion
+    from unitstream.questions import DeleteQuestion, PointsQuestion
 
-    Question = SeriesQuestion | PointsQuestion | ViewQuestion | UnitMetricQuestion
+    Question = SeriesQuestion | PointsQuestion | DeleteQuestion | ViewQuestion | UnitMetricQuestion
 
 _LISTED_KEYS = 10
 
