@@ -51,7 +51,7 @@ def test_a_dry_run_says_what_the_request_would_do_and_does_not_do_it(invoke: Inv
 
 
 def test_a_dry_run_tells_20_changes_and_counts_large_ones(invoke: Invoke) -> None:
-    """In the order of the request, wherever the points stand. A factor of 100 is large in any direction; zero has none."""
+    """In the order of the request, wherever the points stand. A factor of 100 is large both ways, zero has none."""
     stored = [(hour, 1 + hour) for hour in range(24)]
     invoke(event([point(f"2022-10-02 {hour:02}:00:00", value, dimensions={"a": "b"}) for hour, value in stored], NOW))
     invoke(event([point(f"2022-10-01 0{hour}:00:00", value) for hour, value in enumerate((5, 5, 5, 0, 5, -5))], NOW))
