@@ -14,35 +14,24 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Timer
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from support import (
-    REPOSITORY,
-    STARTS_WITHIN_SECONDS,
-    create_stream,
-    free_port,
-    local_client,
-    point,
-    proxy_event,
-    request_body,
-)
+from model import OUTCOMES, RECORDS, Deletion, Place, model, versions_of
+from support import REPOSITORY, STARTS_WITHIN_SECONDS, create_stream, free_port, local_client
 
 from unitstream.catalogue import MetricEntry
+from unitstream.days import DELETED
 from unitstream.identity import Metric, record_id
 from unitstream.items import RECEIVED, VALUE, day_key, metric_key, series_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from model import Delivered, Version
     from support import Tables
 
     from unitstream.items import Key
 
-    Version = tuple[int, float]
-
-NOW = 1_700_000_000_000
-OUTCOMES = ("created", "updated", "unchanged", "superseded")
-RECORDS: tuple[tuple[str, dict[str, str]], ...] = (("orders", {}), ("orders", {"region": "eu"}), ("gigabytes", {}))
 
 # What can happen to a call on its way, as rules of the fault proxy, with sandboxes that wait `SHORT_READ_TIMEOUT`.
 SHORT_READ_TIMEOUT = 0.3
@@ -66,97 +55,6 @@ FAILED: dict[str, dict[str, Any]] = {
 WIRE_FAULTS = THROTTLED | FAILED
 
 
-class Place(NamedTuple):
-    """An hour of a record, which is given by its place in `RECORDS`."""
-
-    record: int
-    day: str
-    hour: int
-
-
-@dataclass(frozen=True)
-class Request:
-    """A request that the gateway received so many milliseconds after `NOW`."""
-
-    received: int
-    values: Mapping[Place, float]
-
-    @property
-    def received_at(self) -> int:
-        return NOW + self.received
-
-    def event(self, token: str) -> dict[str, Any]:
-        points = [
-            point(f"{day} {hour:02}:00:00", value, *RECORDS[record])
-            for (record, day, hour), value in self.values.items()
-        ]
-        return proxy_event(request_body(points, token), self.received_at)
-
-
-def model(requests: Sequence[Request]) -> dict[Place, Version]:
-    """What the table must hold: per point, the largest (received_at, value) that was sent."""
-    table: dict[Place, Version] = {}
-    for request in requests:
-        for place, value in request.values.items():
-            version = (request.received_at, value)
-            table[place] = max(version, table.get(place, version))
-    return table
-
-
-def is_some_serial_order(lanes: Sequence[Sequence[Request]], counts: Sequence[Sequence[tuple[int, ...]]]) -> bool:
-    """Whether the `counts` of all answers come about when the deliveries, day by day, happen one after the other.
-
-    A day is written as a whole, a request is not, so every day may have an order of its own. Deliveries of the same
-    lane keep theirs.
-    """
-    answers = tuple(number for lane in counts for answer in lane for number in answer)
-    offsets, total = [], 0
-    for lane in lanes:
-        offsets.append(range(total, total + 4 * len(lane), 4))
-        total += 4 * len(lane)
-    sums = {(0,) * total}
-    for record, day in {(place.record, place.day) for lane in lanes for request in lane for place in request.values}:
-        queues = [
-            [
-                (offset, request.received_at, hours)
-                for offset, request in zip(offsets[number], lane, strict=True)
-                if (hours := {at.hour: value for at, value in request.values.items() if at[:2] == (record, day)})
-            ]
-            for number, lane in enumerate(lanes)
-        ]
-        vectors = _possible_counts([queue for queue in queues if queue], total)
-        added = (tuple(map(int.__add__, one, other)) for one in sums for other in vectors)
-        sums = {vector for vector in added if all(map(int.__le__, vector, answers))}
-    return answers in sums
-
-
-def _possible_counts(queues: Sequence[Sequence[tuple[int, int, dict[int, float]]]], total: int) -> set[tuple[int, ...]]:
-    """The counts of all answers, from one day, in every order in which the queues can be emptied."""
-    reached = {((0,) * len(queues), frozenset[tuple[int, "Version"]](), (0,) * total)}
-    for _ in range(sum(map(len, queues))):
-        following = set()
-        for positions, stored, counts in reached:
-            for number, queue in enumerate(queues):
-                if positions[number] == len(queue):
-                    continue
-                offset, received_at, hours = queue[positions[number]]
-                table, vector = dict(stored), list(counts)
-                for hour, value in hours.items():
-                    before = table.get(hour)
-                    table[hour] = after = max((received_at, value), before or (received_at, value))
-                    if before is None:
-                        outcome = "created"
-                    elif before[1] == value:
-                        outcome = "unchanged"
-                    else:
-                        outcome = "updated" if after != before else "superseded"
-                    vector[offset + OUTCOMES.index(outcome)] += 1
-                advanced = (*positions[:number], positions[number] + 1, *positions[number + 1 :])
-                following.add((advanced, frozenset(table.items()), tuple(vector)))
-        reached = following
-    return {counts for _, _, counts in reached}
-
-
 class SandboxEnded(Exception):
     """The sandbox ended before it answered."""
 
@@ -173,7 +71,7 @@ class Answer:
 
     @property
     def counts(self) -> tuple[int, ...]:
-        return tuple(self.body[outcome] for outcome in OUTCOMES)
+        return tuple(self.body.get(outcome, 0) for outcome in OUTCOMES)
 
     def metric(self, name: str) -> float:
         """Return the one value of a metric in the handler's output (CloudWatch's embedded metric format)."""
@@ -326,35 +224,36 @@ class Stream:
     def token(self) -> str:
         return f"ds_{self.name}"
 
-    def deliver(self, sandbox: Sandbox, request: Request, **how: Any) -> Answer:
+    def deliver(self, sandbox: Sandbox, request: Delivered, **how: Any) -> Answer:
         """Deliver `request` once, and check that the answer claims no more than is saved."""
         answer = sandbox.invoke(request.event(self.token), **how)
         self.answers.append(answer)
-        assert answer.status in {201, 503}, answer.body
+        assert answer.status in {200, 201, 503}, answer.body
         stored = self.stored()
-        settled = sum(
-            stored[place] >= (request.received_at, value) for place, value in request.values.items() if place in stored
+        sent = (
+            dict.fromkeys(filter(request.covers, stored), DELETED) if isinstance(request, Deletion) else request.values
         )
-        assert sum(answer.counts) <= settled, f"{answer.body} claims more than the {settled} points that are saved"
+        settled = sum(stored[place] >= (request.received_at, value) for place, value in sent.items() if place in stored)
+        assert sum(answer.counts) <= settled, f"{answer.body} claims more than the {settled} points that are settled"
         if answer.status == 201:
-            assert sum(answer.counts) == answer.body["received"] == len(request.values)
+            assert sum(answer.counts) == answer.body["received"] == len(sent)
         return answer
 
     def deliver_all(
-        self, sandboxes: Sequence[Sandbox], lanes: Sequence[Sequence[Request]], **how: Any
+        self, sandboxes: Sequence[Sandbox], lanes: Sequence[Sequence[Delivered]], **how: Any
     ) -> list[list[tuple[int, ...]]]:
         """Deliver every lane through a sandbox of its own, all at once. Returns the counts of the answers."""
 
-        def run(sandbox: Sandbox, lane: Sequence[Request]) -> list[tuple[int, ...]]:
+        def run(sandbox: Sandbox, lane: Sequence[Delivered]) -> list[tuple[int, ...]]:
             return [self.complete(sandbox, request, **how) for request in lane]
 
         with ThreadPoolExecutor(len(lanes)) as pool:
             return list(pool.map(run, sandboxes, lanes))
 
     def complete(
-        self, sandbox: Sandbox, request: Request, *, kill_after: float | None = None, **how: Any
+        self, sandbox: Sandbox, request: Delivered, *, kill_after: float | None = None, **how: Any
     ) -> tuple[int, ...]:
-        """Deliver `request` until the answer is 201, as a client does, or Lambda for a sandbox that ended."""
+        """Deliver `request` until all of it is done, as a client does, or Lambda for a sandbox that ended."""
         for _ in range(100):
             killer = Timer(kill_after, sandbox.kill) if kill_after is not None else None
             kill_after = None
@@ -370,34 +269,46 @@ class Stream:
             finally:
                 if killer:
                     killer.cancel()
-            if answer.status == 201:
+            if answer.status != 503:
                 return answer.counts
         raise AssertionError("100 deliveries do not complete a request")
 
     def stored(self) -> dict[Place, Version]:
-        """Return every stored point."""
+        """Return every stored point, and the marks of those that were deleted."""
         stored: dict[Place, Version] = {}
         for record in range(len(RECORDS)):
             metric, record_id = _identity(record)
             for item in self._items(day_key(self.name, metric, record_id, "").pk):
                 day, _, owner = item["sk"]["S"].partition("#")
                 for hour in range(24):
-                    if owner == record_id and VALUE[hour] in item:
-                        version = int(item[RECEIVED[hour]]["N"]), float(item[VALUE[hour]]["N"])
-                        stored[Place(record, day, hour)] = version
+                    if owner == record_id and RECEIVED[hour] in item:
+                        value = float(item[VALUE[hour]]["N"]) if VALUE[hour] in item else DELETED
+                        stored[Place(record, day, hour)] = int(item[RECEIVED[hour]]["N"]), value
         return stored
 
-    def assert_complete(self, requests: Sequence[Request]) -> None:
-        """The table is as the model says, the catalogue names all of it, and no answer counted a point twice."""
-        expected = model(requests)
-        assert self.stored() == expected
+    def assert_complete(self, delivered: Sequence[Delivered]) -> None:
+        """The table is as the model says, the catalogue names all of it, and no answer counted a point twice.
+
+        Of deletions, each must have been delivered once more when all else was.
+        """
+        expected, stored = model(delivered), self.stored()
+        assert stored.keys() == expected.keys()
+        assert not {place: version for place, version in stored.items() if version not in expected[place]}
         self.assert_catalogued()
-        created, updated = (sum(answer.body[outcome] for answer in self.answers) for outcome in OUTCOMES[:2])
-        versions = {
-            (place, request.received_at, value) for request in requests for place, value in request.values.items()
-        }
-        assert created <= len(expected)
-        assert created + updated <= len(versions)
+        created, updated = (sum(answer.body.get(outcome, 0) for answer in self.answers) for outcome in OUTCOMES[:2])
+        assert created + updated <= sum(map(len, versions_of(delivered).values()))
+        if not any(isinstance(request, Deletion) for request in delivered):
+            assert created <= len(expected)
+
+    def repeat(self, sandbox: Sandbox, delivered: Sequence[Delivered]) -> None:
+        """Deliver the deletions once more, and then everything else: what they marked does not come back."""
+        deletions = [request for request in delivered if isinstance(request, Deletion)]
+        for deletion in deletions:
+            self.complete(sandbox, deletion)
+        before = self.stored()
+        for request in delivered if deletions else ():
+            self.complete(sandbox, request)
+        assert self.stored() == before, "a replay changed the table"
 
     def assert_catalogued(self) -> None:
         """Every record with a stored point is in the catalogue, and its metric has the day, the shard and the keys."""

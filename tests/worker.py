@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.awsrequest import AWSResponse, HTTPHeaders
 
-from unitstream import dynamodb, store
+from unitstream import deleting, dynamodb, store
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -30,7 +30,7 @@ REFUSALS = (
     "ThrottlingError",
     "TransactionConflict",
 )
-DAYS_A_BATCH, CONNECTIONS = store.DAYS_A_BATCH, dynamodb.CONNECTIONS
+DAYS_A_BATCH, DAYS_A_PAGE, CONNECTIONS = store.DAYS_A_BATCH, deleting.DAYS_A_PAGE, dynamodb.CONNECTIONS
 
 
 class Faults:
@@ -55,6 +55,8 @@ class Faults:
         register("before-call.dynamodb", self._answer_what_is_empty)
         register("after-call.dynamodb.BatchExecuteStatement", self._report_refused)
         register("after-call.dynamodb.BatchGetItem", self._report_unprocessed)
+        register("provide-client-params.dynamodb.Query", self._note_consistency)
+        register("after-call.dynamodb.Query", self._miss_items)
 
     def _fires(self, kind: str) -> bool:
         fires = self._random.random() < self._rates.get(kind, 0)
@@ -97,6 +99,13 @@ class Faults:
                     for table, items in parsed["Responses"].items()
                 }
 
+    def _note_consistency(self, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        context["consistent"] = params.get("ConsistentRead", False)
+
+    def _miss_items(self, parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        if "Items" in parsed and not context["consistent"]:
+            parsed["Items"] = [item for item in parsed["Items"] if not self._fires("Stale")]
+
     def _answer_what_is_empty(self, context: dict[str, Any], **_: Any) -> tuple[Any, dict[str, Any]] | None:
         if not context.get("empty"):
             return None
@@ -130,6 +139,7 @@ def main() -> None:
             faults.install(app.tables()[1].table.client)
         # A day a batch, one after the other: what otherwise takes a thousand series, many batches, happens with three.
         store.DAYS_A_BATCH = 1 if message["single_days"] else DAYS_A_BATCH
+        deleting.DAYS_A_PAGE = 1 if message["single_days"] else DAYS_A_PAGE
         dynamodb.CONNECTIONS = 1 if message["single_days"] else CONNECTIONS
         faults.configure(message["rates"], message["seed"])
         response = app.lambda_handler(message["event"], lambda_context(message["timeout_seconds"]))

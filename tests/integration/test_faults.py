@@ -16,26 +16,26 @@ from delivery import (
     SHORT_READ_TIMEOUT,
     THROTTLED,
     WIRE_FAULTS,
-    Place,
-    Request,
     SandboxEnded,
     Stream,
-    is_some_serial_order,
-    model,
     schedule,
 )
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from model import Deletion, Place, Request, deletions, is_some_serial_order, model
 from worker import REFUSALS
 
 import unitstream_http
 from ingest import app
+from unitstream.days import DELETED
 from unitstream.dynamodb import READ_TIMEOUT
+from unitstream.table import STATEMENTS_PER_WRITE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from delivery import FaultProxy, Sandbox
+    from model import Delivered
     from support import Tables
 
 GATEWAY_TIMEOUT_SECONDS = 29
@@ -43,6 +43,8 @@ DAYS = [f"2022-{month:02}-{day:02}" for month in (10, 11, 12) for day in range(1
 # One request of 84 days, three calls to write them.
 QUARTER = Request(0, {Place(0, day, hour): 1.0 for day in DAYS for hour in (3, 4)})
 CORRECTION = Request(1, {Place(0, day, 4): 2.0 for day in DAYS[::3]})
+# Of those that were not corrected.
+GONE = Deletion(2, 0, DAYS[0], DAYS[-1], received_before=1)
 
 places = st.builds(Place, st.integers(0, 1), st.sampled_from(DAYS[:2]), st.integers(0, 1))
 requests = st.builds(
@@ -50,6 +52,7 @@ requests = st.builds(
     st.integers(0, 3),
     st.dictionaries(places, st.sampled_from([-1.0, 0.0, 0.5, 1.0]), min_size=1, max_size=4),
 )
+delivered = requests | deletions(DAYS[:2])
 
 
 def statement_faults(*kinds: str) -> st.SearchStrategy[dict[str, float]]:
@@ -78,7 +81,7 @@ def one_more_sandbox(sandboxes: Callable[[int], list[Sandbox]]) -> Iterator[Sand
 
 @on_shared_servers
 @given(
-    lanes=st.lists(st.lists(requests, min_size=1, max_size=2), min_size=1, max_size=3),
+    lanes=st.lists(st.lists(delivered, min_size=1, max_size=2), min_size=1, max_size=3),
     rates=statement_faults(*REFUSALS, "UnprocessedKeys", "Stale"),
     kinds=st.lists(st.sampled_from([None, *THROTTLED]), max_size=8),
     seed=st.integers(0, 9),
@@ -86,7 +89,7 @@ def one_more_sandbox(sandboxes: Callable[[int], list[Sandbox]]) -> Iterator[Sand
 )
 def test_what_dynamodb_refuses_is_tried_again_and_counted_once(
     *,
-    lanes: list[list[Request]],
+    lanes: list[list[Delivered]],
     rates: dict[str, float],
     kinds: list[str | None],
     seed: int,
@@ -99,23 +102,24 @@ def test_what_dynamodb_refuses_is_tried_again_and_counted_once(
     stream = Stream(shared_tables, uuid.uuid4().hex)
     proxy.plan(*schedule(kinds))
     counts = stream.deliver_all(sandboxes(len(lanes)), lanes, rates=rates, seed=seed, single_days=single_days)
-    assert all(answer.status == 201 for answer in stream.answers)
+    assert all(answer.status != 503 for answer in stream.answers)
+    stream.repeat(sandboxes(1)[0], [request for lane in lanes for request in lane])
     stream.assert_complete([request for lane in lanes for request in lane])
     assert is_some_serial_order(lanes, counts), counts
 
 
 @on_shared_servers
 @given(
-    lane=st.lists(requests, min_size=1, max_size=3),
+    lane=st.lists(delivered, min_size=1, max_size=3),
     executed=st.sampled_from([0.0, 0.5]),
     kinds=st.lists(st.sampled_from([None, *FAILED]), max_size=4),
     seed=st.integers(0, 9),
     single_days=st.booleans(),
 )
-@example(lane=[QUARTER, CORRECTION, QUARTER], executed=0.1, kinds=list(FAILED), seed=0, single_days=False)
+@example(lane=[QUARTER, CORRECTION, QUARTER, GONE], executed=0.1, kinds=list(FAILED), seed=0, single_days=False)
 def test_a_write_whose_outcome_is_unknown_is_counted_as_what_it_was(
     *,
-    lane: list[Request],
+    lane: list[Delivered],
     executed: float,
     kinds: list[str | None],
     seed: int,
@@ -129,14 +133,15 @@ def test_a_write_whose_outcome_is_unknown_is_counted_as_what_it_was(
     proxy.plan(*schedule(kinds))
     how: dict[str, Any] = {"read_timeout": SHORT_READ_TIMEOUT, "rates": {"Executed": executed}, "seed": seed}
     counts = stream.deliver_all(sandboxes(1), [lane], **how, single_days=single_days)
-    assert all(answer.status == 201 for answer in stream.answers)
+    assert all(answer.status != 503 for answer in stream.answers)
+    stream.repeat(sandboxes(1)[0], lane)
     stream.assert_complete(lane)
     assert is_some_serial_order([lane], [counts[0]]), counts
 
 
 @on_shared_servers
 @given(
-    lanes=st.lists(st.lists(requests, min_size=1, max_size=2), min_size=2, max_size=3),
+    lanes=st.lists(st.lists(delivered, min_size=1, max_size=2), min_size=2, max_size=3),
     rates=statement_faults(*REFUSALS, "Executed", "UnprocessedKeys", "Stale"),
     kinds=st.lists(st.sampled_from([None, *WIRE_FAULTS]), max_size=8),
     seed=st.integers(0, 9),
@@ -144,7 +149,7 @@ def test_a_write_whose_outcome_is_unknown_is_counted_as_what_it_was(
 )
 def test_everything_at_once_still_converges(
     *,
-    lanes: list[list[Request]],
+    lanes: list[list[Delivered]],
     rates: dict[str, float],
     kinds: list[str | None],
     seed: int,
@@ -158,6 +163,7 @@ def test_everything_at_once_still_converges(
     proxy.plan(*schedule(kinds))
     how: dict[str, Any] = {"read_timeout": SHORT_READ_TIMEOUT, "rates": rates, "seed": seed}
     stream.deliver_all(sandboxes(len(lanes)), lanes, **how, single_days=single_days)
+    stream.repeat(sandboxes(1)[0], [request for lane in lanes for request in lane])
     stream.assert_complete([request for lane in lanes for request in lane])
 
 
@@ -192,7 +198,7 @@ def test_a_long_throttle_is_answered_in_time_with_true_counts(
     assert answer.status == 503
     assert answer.headers["Retry-After"] == [str(unitstream_http.RETRY_AFTER_SECONDS)]
     assert proxy.fired()[1] >= 1
-    saved = stream.stored().items() & model([QUARTER]).items()
+    saved = {place for place, version in stream.stored().items() if version in model([QUARTER])[place]}
     assert 0 < answer.body["created"] == len(saved) < len(QUARTER.values)
     assert answer.body["updated"] == answer.body["unchanged"] == 0
 
@@ -222,6 +228,25 @@ def test_a_database_that_does_not_answer_is_reported_in_time(
     assert proxy.fired()[0] >= 1
 
 
+def test_a_deletion_that_runs_out_of_time_counts_and_goes_on(
+    stream: Stream, sandboxes: Callable[[int], list[Sandbox]], proxy: FaultProxy
+) -> None:
+    """503 with what is deleted so far, and the same request does the rest: together all, each point once."""
+    (sandbox,) = sandboxes(1)
+    stream.complete(sandbox, QUARTER)
+    everything = Deletion(1, 0, DAYS[0], DAYS[-1])
+    write = {"operation": "BatchExecuteStatement"}
+    proxy.plan(write | {"times": 2}, write | THROTTLED["ThrottlingException"])
+    first = stream.deliver(sandbox, everything, timeout_seconds=app.RESERVED_SECONDS + 1)
+    assert (first.status, first.body["type"]) == (503, "urn:unitstream:problem:out-of-time")
+    proxy.plan()
+    second = stream.deliver(sandbox, everything)
+    assert (second.status, second.body["series"]) == (200, 1)
+    assert 0 < first.body["deleted"] < len(QUARTER.values)
+    assert first.body["deleted"] + second.body["deleted"] == len(QUARTER.values)
+    stream.assert_complete([QUARTER, everything])
+
+
 def test_a_write_that_was_on_its_way_for_long_undoes_nothing(
     stream: Stream, sandboxes: Callable[[int], list[Sandbox]], proxy: FaultProxy
 ) -> None:
@@ -235,9 +260,35 @@ def test_a_write_that_was_on_its_way_for_long_undoes_nothing(
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(stream.complete, slow, late)
         proxy.wait_until_fired(0)
-        assert stream.complete(other, correction) == (0, 1, 0, 0)
-    assert answer.result() == (0, 0, 0, 1)
+        assert stream.complete(other, correction) == (0, 1, 0, 0, 0)
+    assert answer.result() == (0, 0, 0, 1, 0)
     stream.assert_complete([first, late, correction])
+
+
+@pytest.mark.parametrize("moment", [HELD, ANSWER_HELD], ids=["before", "after"])
+@pytest.mark.parametrize("call", range(4))
+def test_a_function_that_is_killed_while_it_deletes_leaves_what_the_same_deletion_completes(
+    call: int, moment: dict[str, Any], stream: Stream, one_more_sandbox: Sandbox, proxy: FaultProxy
+) -> None:
+    """SIGKILL before or after a call that writes: what is marked stays so, and the rest follows."""
+    stream.complete(one_more_sandbox, QUARTER)
+    stream.complete(one_more_sandbox, CORRECTION)
+    write = {"operation": "BatchExecuteStatement"}
+    proxy.plan(write | {"times": call}, write | {"times": 1} | moment)
+    killed = ThreadPoolExecutor(1).submit(one_more_sandbox.invoke, GONE.event(stream.token))
+    proxy.wait_until_fired(1)
+    one_more_sandbox.kill()
+    with pytest.raises(SandboxEnded):
+        killed.result()
+    marked = [place for place, (_, value) in stream.stored().items() if value == DELETED]
+
+    one_more_sandbox.stop()
+    one_more_sandbox.start()
+    # What was marked already is not counted again. What was under way, two hours a day, may have been marked since.
+    left = len(QUARTER.values) - len(CORRECTION.values) - len(marked)
+    assert left - 2 * STATEMENTS_PER_WRITE <= stream.complete(one_more_sandbox, GONE)[-1] <= left
+    stream.repeat(one_more_sandbox, [QUARTER, CORRECTION, GONE])
+    stream.assert_complete([QUARTER, CORRECTION, GONE])
 
 
 @pytest.mark.parametrize("moment", [HELD, ANSWER_HELD], ids=["before", "after"])
@@ -255,7 +306,7 @@ def test_a_function_that_is_killed_leaves_what_a_replay_completes(
     with pytest.raises(SandboxEnded):
         killed.result()
     saved = stream.stored().items()
-    assert saved <= model([QUARTER]).items()
+    assert all(version in model([QUARTER])[place] for place, version in saved)
     stream.assert_catalogued()
 
     one_more_sandbox.stop()
