@@ -119,12 +119,15 @@ class Bench:
         support.create_stream(self._client, "streams", WARM_UP_TOKEN, WARM_UP_STREAM)
 
     def shape(self, shape: Shape) -> Iterator[Run]:
-        """Save the points of `shape` in each way, into a table of its own: first new ones, then other values."""
+        """Save the points of `shape` in each way, in a table of its own: new ones, then other values. Delete them."""
         tables = {way: self._table() for way in WAYS}
         before: dict[str, Snapshot] = {way: {} for way in WAYS}
         for load in LOADS:
             points = points_of(shape, load)
             job = self._job(points, FIRST_RECEIVED_AT + LOADS.index(load))
+            deletes = load == LOADS[-1]
+            if deletes:
+                job |= {"event": self._deletion(points, job["received_at"]), "deletes": True}
             for way in WAYS:
                 expected = shape.points if way == "handler" else min(self._plan.sample, shape.points)
                 one = job | {"way": way, "table": tables[way], "rows": self._rows(points[:expected])}
@@ -134,8 +137,8 @@ class Bench:
                 if way == "handler":
                     check_answer(figures, load, expected)
                 after, stored = self._scan(tables[way])
-                if stored != expected:
-                    raise Wrong(f"{shape}, {load}, {way}: {stored} points are stored instead of {expected}")
+                if stored != (0 if deletes else expected):
+                    raise Wrong(f"{shape}, {load}, {way}: {stored} of {expected} points are stored")
                 write_units, read_units = calls.units(before[way], after)
                 before[way] = after
                 yield Run(
@@ -217,6 +220,12 @@ class Bench:
             }
         return self._write(f"event-{token}-{dry_run}.json", event)
 
+    def _deletion(self, points: Sequence[Point], received_at: int) -> str:
+        days = sorted({point["timestamp"][:10] for point in points})
+        parameters = {"metric_name": METRIC, "metric_agg_func": "Sum", "start_date": days[0], "end_date": days[-1]}
+        lists = {name: [value] for name, value in parameters.items()}
+        return self._write("deletion.json", support.delete_event(TOKEN, received_at, **lists))
+
     def _rows(self, points: Sequence[Point]) -> str:
         return self._write("rows.json", [row(point) for point in points])
 
@@ -269,8 +278,12 @@ class Bench:
 def check_answer(figures: dict[str, Any], load: str, points: int) -> None:
     *others, last = figures["statuses"]
     counts = figures["counts"]
-    if last != 201 or set(others) - {503}:
+    if last not in {200, 201} or set(others) - {503}:
         raise Wrong(f"the handler answered {figures['statuses']}: {counts}")
+    if load == LOADS[-1]:
+        if not others and counts["deleted"] != points:
+            raise Wrong(f"the counts are off: {counts}")
+        return
     outcome = "created" if load == LOADS[0] else "updated"
     settled = sum(counts[name] for name in ("created", "updated", "unchanged", "superseded"))
     if counts["received"] != points or settled != points or (not others and counts[outcome] != points):

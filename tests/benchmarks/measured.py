@@ -59,7 +59,7 @@ def handler(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def update_item(job: dict[str, Any]) -> dict[str, Any]:
-    """One conditional UpdateItem a point, with a client as boto3 makes it."""
+    """One conditional UpdateItem a point, to save or to mark it as deleted, with a client as boto3 makes it."""
     import boto3  # noqa: PLC0415  # not in the handler's process before the handler imports it
 
     client = boto3.client("dynamodb")
@@ -75,11 +75,22 @@ def update_item(job: dict[str, Any]) -> dict[str, Any]:
             ExpressionAttributeValues={":v": {"N": repr(value)}, ":t": {"N": received_at}},
         )
 
+    def delete(pk: str, sk: str, _: float) -> None:
+        client.update_item(
+            TableName=table,
+            Key={"pk": {"S": pk}, "sk": {"S": sk}},
+            UpdateExpression="SET #t = :t REMOVE #v",
+            ConditionExpression="#t < :t",
+            ExpressionAttributeNames={"#v": "v", "#t": "t"},
+            ExpressionAttributeValues={":t": {"N": received_at}},
+        )
+
     save("warm-up", "-", 1.0)
     rows = read_rows(job)
+    change = delete if job.get("deletes") else save
     with measured(job) as figures:
         for pk, sk, value in rows:
-            save(pk, sk, value)
+            change(pk, sk, value)
     return figures
 
 
@@ -92,6 +103,9 @@ def batch_writer(job: dict[str, Any]) -> dict[str, Any]:
     rows = read_rows(job)
     with measured(job) as figures, table.batch_writer() as batch:
         for pk, sk, value in rows:
+            if job.get("deletes"):
+                batch.delete_item(Key={"pk": pk, "sk": sk})
+                continue
             batch.put_item(Item={"pk": pk, "sk": sk, "v": Decimal(repr(value)), "t": received_at})
     return figures
 

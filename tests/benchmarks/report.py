@@ -11,7 +11,7 @@ from benchmarks import reads
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-LOADS = ("first load", "overwrite")
+LOADS = ("first load", "overwrite", "deletion")
 HOURS_A_SERIES = 168
 
 Kind = Literal["one point", "backfill", "snapshot"]
@@ -118,6 +118,7 @@ def targets_of(results: Results, plan: Plan) -> list[Target]:
         ("backfill", "overwrite", 80),
         ("snapshot", "first load", 6),
         ("snapshot", "overwrite", 10),
+        ("backfill", "deletion", 40),
     )
     for kind, load, least in wanted:
         small, large = map(str, shapes_of(plan)[kind])

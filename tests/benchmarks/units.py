@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 KB = 1024
 MULTIPLES_OF_A_READ = 4 * KB
@@ -24,6 +24,16 @@ class Stored(NamedTuple):
 
     size: int
     content: int  # a hash, to see that it changed
+
+
+class Page(NamedTuple):
+    """A page of a query: the sort keys after the one and up to the other, as many as the limit."""
+
+    pk: str
+    after: str
+    last: str
+    limit: int
+    consistent: bool
 
 
 Key = tuple[str, str]
@@ -75,6 +85,7 @@ class Calls:
     by_operation: Counter[str] = field(default_factory=Counter)
     writes: int = 0
     reads: list[tuple[Key, bool]] = field(default_factory=list)  # what was read, and whether consistently
+    pages: list[Page] = field(default_factory=list)
 
     @classmethod
     def from_wire(cls, lines: Iterable[bytes]) -> Calls:
@@ -95,6 +106,13 @@ class Calls:
             case "GetItem":
                 (one,) = sent["Key"].values()
                 self.reads.append(((one["S"], ""), sent.get("ConsistentRead", False)))
+            case "Query":
+                pk, first, last = (
+                    sent["ExpressionAttributeValues"][f":{name}"]["S"] for name in ("pk", "first", "last")
+                )
+                # Right before the first key there is none that ends with the same letters.
+                after = sent["ExclusiveStartKey"]["sk"]["S"] if "ExclusiveStartKey" in sent else first[:-1]
+                self.pages.append(Page(pk, after, last, sent["Limit"], sent.get("ConsistentRead", False)))
             case "BatchExecuteStatement":
                 statements = [statement["Statement"].split(None, 1)[0] for statement in sent["Statements"]]
                 if not {"INSERT", "UPDATE"}.issuperset(statements):
@@ -120,4 +138,14 @@ class Calls:
         nothing = Stored(0, 0)
         written = sum(write_units(before.get(key, nothing).size, after[key].size) for key in changed)
         read = sum(read_units(before.get(key, nothing).size, consistent=consistent) for key, consistent in self.reads)
-        return float(written + self.writes - len(changed)), read
+        return float(written + self.writes - len(changed)), read + sum(_page_units(self.pages, before))
+
+
+def _page_units(pages: Iterable[Page], stored: Snapshot) -> Iterator[float]:
+    """Yield what each page costs: as one item of the size of all that are looked at, whether they are sent or not."""
+    by_pk: dict[str, list[tuple[str, int]]] = {}
+    for (pk, sk), item in sorted(stored.items()):
+        by_pk.setdefault(pk, []).append((sk, item.size))
+    for page in pages:
+        sizes = [size for sk, size in by_pk.get(page.pk, []) if page.after < sk <= page.last][: page.limit]
+        yield read_units(sum(sizes), consistent=page.consistent)
