@@ -158,7 +158,8 @@ def changes_of(body: bytes, request: Ingest, changes: Sequence[Change]) -> list[
 
 
 def count_points(counts: Counts | Deletions) -> None:
-    for outcome, count in counts._asdict().items():
+    points = {"deleted": counts.deleted} if isinstance(counts, Deletions) else counts._asdict()
+    for outcome, count in points.items():
         metrics.add_metric(f"Points{outcome.capitalize()}", MetricUnit.Count, count)
 
 

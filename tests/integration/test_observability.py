@@ -93,6 +93,18 @@ def test_a_saved_request_is_one_log_line_and_its_metrics(invoke: Invoke, printed
     assert all(metrics[name][0] > 0 for name in ("ReadTime", "MergeTime", "WriteTime"))
 
 
+def test_a_deletion_is_one_log_line_and_its_metrics(invoke: Invoke, printed: Printed) -> None:
+    """A dry run of it counts no points."""
+    invoke(event(point("2022-10-01 00:00:00", 1), point("2022-10-01 01:00:00", 3)))
+    counted: dict[str, dict[str, list[float]]] = {"true": {}, "false": {"PointsDeleted": [2.0]}}
+    for dry_run, expected in counted.items():
+        invoke(support.delete_event(DEMO_TOKEN, NOW + 1, **DELETION, dry_run=[dry_run]))
+        line, metrics = printed.lines()[-1], printed.metrics()
+        assert (line["stream_id"], line["points"]) == (DEMO_STREAM_ID, {"deleted": 2, "series": 1})
+        assert metrics["Status200"] == [1.0]
+        assert {name: metrics[name] for name in metrics if name.startswith("Points")} == expected
+
+
 def test_a_dry_run_counts_no_points(invoke: Invoke, printed: Printed) -> None:
     """Nothing was saved, so an alarm on missing data must not be calmed by it."""
     asked = {"queryStringParameters": {"dry_run": "true"}, "multiValueQueryStringParameters": {"dry_run": ["true"]}}
@@ -126,13 +138,13 @@ def test_throttles_and_what_was_saved_are_counted_when_time_runs_out(printed: Pr
     assert metrics["Throttles"] == metrics["Rounds"]
 
 
-VIEW = {
+DELETION: dict[str, list[str]] = {
     "metric_name": ["orders"],
     "metric_agg_func": ["Sum"],
     "start_date": ["2022-10-01"],
     "end_date": ["2022-10-31"],
-    "granularity": ["day"],
 }
+VIEW = DELETION | {"granularity": ["day"]}
 
 
 def test_a_read_is_one_log_line_and_its_metrics(invoke: Invoke, printed: Printed) -> None:
@@ -168,6 +180,13 @@ def test_no_secret_and_no_value_is_ever_printed(invoke: Invoke, printed: Printed
         assert invoke(event(secret | {"metric_value": "customer-acme"}))["statusCode"] == 400
         assert invoke(event(secret, secret))["statusCode"] == 400
         assert invoke(event(secret, token="ds_wrong-token"))["statusCode"] == 404
+        deletion = DELETION | {"filter": ["secret-dimension:customer-acme"]}
+        for token, more, status in (
+            (DEMO_TOKEN, {}, 200),
+            (DEMO_TOKEN, {"dry_run": ["9182"]}, 400),
+            ("ds_wrong", {}, 404),
+        ):
+            assert invoke(support.delete_event(token, NOW, **(deletion | more)))["statusCode"] == status
         refuse_from("BatchGetItem", "ValidationException", call=0)
         assert invoke(event(secret))["statusCode"] == 500
         for form in ("application/json", "text/csv"):
