@@ -11,6 +11,7 @@ import support
 from stack import DEMO_TOKEN
 from support import point, proxy_event, request_body
 
+from ingest import app
 from unitstream.instants import instant_text
 
 if TYPE_CHECKING:
@@ -156,6 +157,34 @@ def test_a_page_of_points_goes_on_past_days_that_are_deleted(service: Service) -
             break
         cursor = {"cursor": [page["next_cursor"]]}
     assert points == [f"2022-10-30T{hour}:00:00Z" for hour in ("00", "01", "23")]
+
+
+@pytest.mark.parametrize(
+    ("dry_run", "status", "kind"), [("false", 503, "out-of-time"), ("true", 400, "answer-too-large")]
+)
+def test_a_deletion_without_time_is_to_be_sent_again_and_a_dry_run_to_be_narrowed(
+    service: Service, dry_run: str, status: int, kind: str
+) -> None:
+    """What is left of a deletion the same request does; a dry run would begin anew."""
+    service.save(hours(1), NOW)
+    event = support.delete_event(DEMO_TOKEN, NOW + 1, **ORDERS, **OCTOBER, dry_run=[dry_run])
+    answer = app.lambda_handler(event, support.LambdaContext(timeout_seconds=app.RESERVED_SECONDS))
+    problem = json.loads(answer["body"])
+    assert (answer["statusCode"], problem["type"]) == (status, f"urn:unitstream:problem:{kind}")
+    assert (problem.get("deleted"), problem.get("series")) == ((0, 0) if status == 503 else (None, None))
+    assert len(service.values()) == 18
+
+
+def test_what_is_done_is_not_sent_again(service: Service) -> None:
+    """Days that a deletion has marked, and those that it does not ask for, do not hold up one that goes on."""
+    service.save(hours(1, SHOPS[:1], days=28), NOW)
+    service.save(hours(2, SHOPS[:1], days=14), NOW + 10)
+    service.delete(NOW + 20, start_date="2022-10-21")
+    answered: list[int] = []
+    events = app.tables()[1].table.client.meta.events
+    events.register("after-call.dynamodb.Query", lambda parsed, **_: answered.append(len(parsed["Items"])))
+    assert service.delete(NOW + 30, received_before=str(NOW + 10))["deleted"] == 3 * 6
+    assert sum(answered) == 6
 
 
 def test_a_question_that_names_what_is_not_there_gets_a_notice(service: Service) -> None:

@@ -67,15 +67,20 @@ class Deleter:
         Raises `OutOfTime`, with the counts so far, when that is not done at `deadline` (monotonic clock); the same
         question then goes on. A dry run that is only late raises `TooMuch`. Tells in `effort` what it took.
         """
-        extents = extents_of(self._table, origin.stream_id, question, deadline, consistent=True)
         tally = _Tally()
-        if extent := extents.get(question.metric):
-            days = overlap(extent.days, question.timeframe)
-            end = origin.received_at if question.received_before is None else question.received_before
-            received = Span(question.received_from or 0, min(end, origin.received_at))
-            if days and received.start < received.end:
-                _Deletion(self._catalogue, question, origin, extent, days, received, deadline, effort, tally).run()
-        notices = notices_of(self._table, origin.stream_id, question, extents, deadline)
+        try:
+            extents = extents_of(self._table, origin.stream_id, question, deadline, consistent=True)
+            if extent := extents.get(question.metric):
+                days = overlap(extent.days, question.timeframe)
+                end = origin.received_at if question.received_before is None else question.received_before
+                received = Span(question.received_from or 0, min(end, origin.received_at))
+                if days and received.start < received.end:
+                    _Deletion(self._catalogue, question, origin, extent, days, received, deadline, effort, tally).run()
+            notices = notices_of(self._table, origin.stream_id, question, extents, deadline)
+        except (OutOfTime, TooMuch) as exc:
+            if question.dry_run:
+                raise
+            raise OutOfTime(tally.counts) from exc
         return Deleted(tally.counts, tally.first, tally.last, tally.sum, notices)
 
 
@@ -127,12 +132,7 @@ class _Deletion:
         holding = received_in(self.received)
         values = self.extent.looked_at(self.question)
         shards = [replace(shard, holding=holding) for shard in self.extent.shards]
-        try:
-            side_by_side(lambda shard: self._delete_in(shard, values), shards)
-        except (OutOfTime, TooMuch) as exc:
-            if self.question.dry_run:
-                raise
-            raise OutOfTime(self.tally.counts) from exc
+        side_by_side(lambda shard: self._delete_in(shard, values), shards)
 
     def _delete_in(self, shard: Shard, values: Mapping[str, set[str]]) -> None:
         selection = shard.select(self.question.filters, lambda _: None, values) if self.question.filters else None
