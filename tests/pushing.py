@@ -29,7 +29,7 @@ from unitstream.payload import MAX_BODY_BYTES, parse
 from unitstream_cli import api as api_module
 from unitstream_cli.errors import ExitCode
 from unitstream_cli.main import app
-from unitstream_cli.push import spool as spool_module
+from unitstream_cli.push import batches as batches_module
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -74,15 +74,21 @@ FAULTS = (
 
 @dataclass
 class Service:
-    """The points that were sent to it, and what was asked. `before` may return a fault for the n-th request, from 0."""
+    """The points that were sent to it, and what was asked. `before` may return a fault for the n-th request, from 0.
+
+    Of dry runs, which only ask, it keeps nothing but their number.
+    """
 
     url: str = ""
     points: Points = field(default_factory=dict)
+    clock: int = 1_700_000_000_000
     requests: list[bytes] = field(default_factory=list)
+    asked: int = 0
     notices: list[dict[str, str]] = field(default_factory=list)
     encodings: set[str | None] = field(default_factory=set)
     tokens: set[str] = field(default_factory=lambda: {TOKEN})
     before: Callable[[int], Fault | None] = lambda _: None
+    before_asking: Callable[[], Fault | None] = lambda: None
     most_at_once: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
     at_once: int = 0
@@ -92,16 +98,20 @@ class Service:
         """Return the status and the document that answer a request."""
         request = parse(body)
         counts = Counter(created=0, updated=0, unchanged=0, superseded=0)
-        for points in request.series:
-            for day, hours in points.days.items():
-                for hour, value in hours.items():
-                    key = (points.series.record_id, day, hour)
-                    with self.lock:
+        with self.lock:
+            self.clock += 1
+            for points in request.series:
+                for day, hours in points.days.items():
+                    for hour, value in hours.items():
+                        key = (points.series.record_id, day, hour)
                         before = self.points.get(key)
                         counts["created" if before is None else "unchanged" if before == value else "updated"] += 1
                         if not dry_run:
                             self.points[key] = value
+            received_at = datetime.fromtimestamp(self.clock / 1000, UTC).isoformat(timespec="milliseconds")
         told = {"notices": self.notices} if self.notices else {}
+        told |= {"changes": [], "large_changes": 0} if dry_run else {}
+        told |= {"received_at": received_at.replace("+00:00", "Z")}
         return (200 if dry_run else 201), {"received": request.received, **counts, **told}
 
 
@@ -174,6 +184,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         service = self.server.service
         body = unpacked(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path.endswith("?dry_run=true"):
+            service.asked += 1
+            self._answer(service.before_asking(), body)
+            return
         with service.lock:
             number = len(service.requests)
             service.requests.append(body)
@@ -268,7 +282,7 @@ class Push:
         return document
 
     def small_batches(self, days: int = 1) -> None:
-        self.monkeypatch.setattr(spool_module, "MAX_DAYS", days)
+        self.monkeypatch.setattr(batches_module, "MAX_DAYS", days)
 
 
 class Load(NamedTuple):

@@ -7,12 +7,10 @@ random, or as long as the service asks for.
 from __future__ import annotations
 
 import gzip
-import json
 import re
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from importlib.metadata import version
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
@@ -24,7 +22,8 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 
 from unitstream.days import Counts
 from unitstream_cli import settings
-from unitstream_cli.errors import CommandFailed, Interrupted, Rejected, Unreachable
+from unitstream_cli.answers import Deleted, Ingested, failure_of, not_the_api, problem_of, retry_after, status_and_title
+from unitstream_cli.errors import Interrupted, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,28 +46,16 @@ _COUNTS = ("created", "updated", "unchanged", "superseded")
 _random = SystemRandom()
 
 
-class Refused(CommandFailed):
-    """The service does not take the request as it is (400, 413, …). `errors` are the problem's."""
-
-    def __init__(self, message: str, errors: list[dict[str, Any]]) -> None:
-        super().__init__(message)
-        self.errors = errors
-
-
-class NotTheApi(Unreachable):
-    """Something else answers at the address."""
-
-
 @dataclass
 class Exchange:
     """A request on its way: how often it was sent, and whether one that failed may have been carried out in part.
 
-    `notices` is what the service said of what is allowed but looks like a mistake.
+    `notices` are what the service said of what is allowed but looks like a mistake.
     """
 
     attempts: int = 0
     in_doubt: bool = False
-    notices: list[str] = field(default_factory=list)
+    notices: list[dict[str, Any]] = field(default_factory=list)
 
 
 class _TryAgain(Exception):
@@ -113,7 +100,7 @@ class Api:
         """Close the connections."""
         self._pool.close()
 
-    def ingest(self, body: bytes, points: int, exchange: Exchange, *, dry_run: bool = False) -> Counts:
+    def ingest(self, body: bytes, points: int, exchange: Exchange, *, dry_run: bool = False) -> Ingested:
         """Send a request with `points` points, and return what became of them: what the last answer said.
 
         A point that an earlier attempt saved, whose answer was lost or an error, counts as unchanged then: the counts
@@ -129,12 +116,14 @@ class Api:
         try:
             document = answer.json()
             counts = Counts(*(int(document[name]) for name in _COUNTS))
-            exchange.notices += [str(notice["detail"]) for notice in document.get("notices", [])]
+            received_at = str(document["received_at"])
+            datetime.fromisoformat(received_at)
+            exchange.notices += document.get("notices", [])
         except (ValueError, KeyError, TypeError) as exc:
-            raise _not_the_api(self._service, answer) from exc
+            raise not_the_api(self._service, answer) from exc
         if counts.total != points:
-            raise _not_the_api(self._service, answer)
-        return counts
+            raise not_the_api(self._service, answer)
+        return Ingested(counts, received_at, document.get("changes", []), document.get("large_changes", 0))
 
     def get(
         self, path: str, parameters: Mapping[str, Any], accept: str = "application/json"
@@ -147,8 +136,23 @@ class Api:
         headers = {"Accept": accept, "X-Data-Stream-Token": self._service.token}
         answer = self._request("GET", f"{path}?{query}" if query else path, headers, None, Exchange())
         if not answer.headers.get("Content-Type", "").startswith(accept):
-            raise _not_the_api(self._service, answer)
+            raise not_the_api(self._service, answer)
         return answer
+
+    def delete(self, parameters: Mapping[str, Any]) -> Deleted:
+        """Ask the service to delete points, and return how far it got. Raises as `get` does.
+
+        An answer that says what was deleted before the time ran out is progress, and no failure.
+        """
+        headers = {"X-Data-Stream-Token": self._service.token}
+        path = f"/api/points?{urlencode(parameters, doseq=True)}"
+        answer = self._request("DELETE", path, headers, None, Exchange())
+        try:
+            document = answer.json()
+            points, series = int(document["deleted"]), int(document["series"])
+        except (ValueError, KeyError, TypeError) as exc:
+            raise not_the_api(self._service, answer) from exc
+        return Deleted(points, series, answer.status == 200, retry_after(answer) or 0.0, document)
 
     def _request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, exchange: Exchange
@@ -157,7 +161,7 @@ class Api:
             retry=retry_if_exception_type(_TryAgain),
             wait=_pause,
             stop=stop_before_delay(self._give_up_after),
-            sleep=self._sleep,
+            sleep=self.pause,
             before_sleep=self._before_sleep,
             reraise=True,
         )
@@ -188,15 +192,18 @@ class Api:
             raise _TryAgain(f"there was no answer ({_plain(exc)})") from exc
         if answer.status in {200, 201}:
             return answer
-        problem = _problem(answer)
+        problem = problem_of(answer)
+        if method == "DELETE" and problem.get("deleted"):
+            return answer
         if answer.status == 429 or answer.status >= 500:
-            exchange.notices += [notice["detail"] for notice in problem.get("notices", [])]
+            exchange.notices += problem.get("notices", [])
             # The gateway's own 429 says that the function never saw the request.
             exchange.in_doubt |= answer.status != 429
-            raise _TryAgain(f"the service answered {_status_and_title(answer, problem)}", _retry_after(answer))
-        raise _failure(self._service, answer, problem)
+            raise _TryAgain(f"the service answered {status_and_title(answer, problem)}", retry_after(answer))
+        raise failure_of(self._service, answer, problem)
 
-    def _sleep(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
+        """Wait. Raises `Interrupted` as soon as `stop` is set."""
         if self.stop.wait(seconds):
             raise Interrupted("interrupted.")
 
@@ -211,56 +218,6 @@ def _pause(state: RetryCallState) -> float:
     if isinstance(failure, _TryAgain) and failure.pause is not None:
         return failure.pause + _random.uniform(0, min(1.0, failure.pause))
     return _random.uniform(0, min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(state.attempt_number - 1, 16)))
-
-
-def _retry_after(answer: urllib3.BaseHTTPResponse) -> float | None:
-    """Return the seconds that the service asks to wait for; it may say so as a number or as a date."""
-    text = answer.headers.get("Retry-After", "").strip()
-    # Not urllib3's parser: to that everything above six hours is six hours.
-    if text.isdecimal():
-        return float(text)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
-
-
-def _problem(answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
-    """Return the RFC 9457 problem that the answer is, empty if it is none."""
-    try:
-        document = json.loads(answer.data)
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _status_and_title(answer: urllib3.BaseHTTPResponse, problem: dict[str, Any]) -> str:
-    title = problem.get("title") or problem.get("message")
-    return f"{answer.status} {title}" if isinstance(title, str) else str(answer.status)
-
-
-def _failure(service: Service, answer: urllib3.BaseHTTPResponse, problem: dict[str, Any]) -> CommandFailed:
-    sentence = f"the service answered {_status_and_title(answer, problem)}"
-    kind = problem.get("type")
-    if answer.status in {401, 403}:
-        return Rejected(
-            f"{sentence}: the API key is not accepted.",
-            f"Or {service.url} is not the address of the API: it ends with the stage, before /api/.",
-        )
-    if kind == "urn:unitstream:problem:stream-not-found":
-        return Rejected(f"{sentence}: the token names no stream, or was revoked or replaced.")
-    if kind == "urn:unitstream:problem:invalid-request" or answer.status in {400, 413, 415}:
-        return Refused(f"{sentence}. {problem.get('detail', '')}".rstrip(), problem.get("errors") or [])
-    return _not_the_api(service, answer)
-
-
-def _not_the_api(service: Service, answer: urllib3.BaseHTTPResponse) -> NotTheApi:
-    return NotTheApi(
-        f"what answers at {service.url} is not the API: it says {answer.status}, and not what the API says then.",
-        "--url is the address up to and including the stage: what comes before /api/.",
-    )
 
 
 def _plain(exc: HTTPError) -> str:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
+
+from unitstream_cli.errors import CommandFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 out = Console()
 err = Console(stderr=True)
@@ -22,6 +31,54 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
 
 
+def counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def points_of_series(points: int, series: int | None) -> str:
+    return counted(points, "point") + ("" if series is None else f" of {series:,} series")
+
+
+def written(value: float) -> str:
+    """Return a number with all its digits."""
+    return f"{value:,}".removesuffix(".0")
+
+
 def print_json(document: Any) -> None:
     """Print the one JSON document that is the result."""
     typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+class Documented(Protocol):
+    """What has something to say as JSON, however far it got."""
+
+    def document(self) -> dict[str, Any]: ...
+
+
+@contextlib.contextmanager
+def as_document(told: Documented) -> Iterator[None]:
+    """Print it as JSON, however the command ends."""
+    try:
+        yield
+    except CommandFailed as failure:
+        print_json({"complete": False, "error": failure.message} | told.document())
+        raise
+    print_json({"complete": True, "error": None} | told.document())
+
+
+def progress_bar() -> Progress:
+    """Return a bar on stderr, for tasks that have a `speed` and a `notice`; without a terminal there is none."""
+    return Progress(
+        TextColumn("{task.description:<8}"),
+        BarColumn(bar_width=16),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.fields[speed]} {task.fields[notice]}", markup=False, table_column=Column(no_wrap=True)),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
+
+
+def can_ask() -> bool:
+    """Whether there is somebody to answer a question."""
+    return sys.stdin.isatty()

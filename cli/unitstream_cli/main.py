@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from unitstream_cli.admin import streams
 from unitstream_cli.admin.replay import replay
 from unitstream_cli.console import say
+from unitstream_cli.deletes.command import delete_points
 from unitstream_cli.errors import CommandFailed, ExitCode
 from unitstream_cli.grouping import grouped
 from unitstream_cli.push.command import push
@@ -87,6 +88,9 @@ app = typer.Typer(
 )
 app.add_typer(streams.app, name="streams")
 app.command(epilog="Example: unitstream push orders.csv --agg-func Sum")(grouped(push))
+app.command(
+    "delete", epilog="Example: unitstream delete orders:Sum --from 2022-10-01 --to 2022-10-31 --filter region:eu"
+)(grouped(delete_points))
 app.command(epilog="Example: unitstream replay failed-requests.json --stack unitstream")(replay)
 app.command(epilog="Example: unitstream metrics")(grouped(reads.metrics))
 app.command(epilog="Example: unitstream series orders:Sum --filter region:eu")(grouped(reads.series))

@@ -644,7 +644,7 @@ def ingest(service: Service, stop: threading.Event, exchange: Exchange, give_up_
     body = json.dumps({"data_stream_token": TOKEN, "metric_agg_func": "Sum", "data": [point]})
     address = Address(service.url, API_KEY, TOKEN)
     with contextlib.closing(Api(address, stop=stop, give_up_after=give_up_after)) as api:
-        return api.ingest(body.encode(), 1, exchange)
+        return api.ingest(body.encode(), 1, exchange).counts
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -724,9 +724,9 @@ def test_large_requests_are_compressed(service: Service, monkeypatch: pytest.Mon
     points = [point(f"2022-10-{day:02}", day, dimensions={"n": str(n)}) for day in range(1, 31) for n in range(10)]
     body = request_body(points, TOKEN).encode()
     with contextlib.closing(Api(Address(service.url, API_KEY, TOKEN), stop=threading.Event())) as api:
-        assert api.ingest(body, len(points), Exchange()).created == len(points)
+        assert api.ingest(body, len(points), Exchange()).counts.created == len(points)
         small = request_body(points[:1], TOKEN).encode()
-        assert api.ingest(small, 1, Exchange()).unchanged == 1
+        assert api.ingest(small, 1, Exchange()).counts.unchanged == 1
     assert service.requests == [body, small]
     assert service.encodings == ({None} if local else {None, "gzip"})
 
@@ -736,6 +736,6 @@ def test_notices_of_the_service(push: Push) -> None:
     push.service.notices = [{"code": "new_dimension_keys", "detail": "no series had these", "pointer": "/data/0"}]
     push.small_batches()
     file = push.file(month(3))
-    assert push(file).stdout.count("Notice: no series had these.") == 1
+    assert push(file, "--new-dimensions").stdout.count("Notice: no series had these.") == 1
     assert len(push.service.requests) == 3
-    assert push.document(file)["notices"] == ["no series had these"]
+    assert push.document(file, "--new-dimensions")["notices"] == ["no series had these"]

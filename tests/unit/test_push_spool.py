@@ -15,14 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from unitstream.payload import parse
-from unitstream_cli.push import spool as spool_module
+from unitstream_cli.push import batches as batches_module
+from unitstream_cli.push.combining import Combine
 from unitstream_cli.push.series import CheckedPoint, SeriesKey
-from unitstream_cli.push.spool import Combine, Place, Spool
+from unitstream_cli.push.spool import Place, Spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from unitstream_cli.push.spool import Batch
+    from unitstream_cli.push.batches import Batch
 
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=5)
 some_series = st.builds(
@@ -122,12 +123,12 @@ def test_batches(
 ) -> None:
     """Each point is in one batch, no day is divided, no batch is larger than is allowed, and input decides all."""
     for name, limit in zip(("MAX_POINTS", "MAX_DAYS", "MAX_QUOTED_BYTES"), limits, strict=True):
-        monkeypatch.setattr(spool_module, name, limit)
+        monkeypatch.setattr(batches_module, name, limit)
     with closing(filled(rows)) as spool:
         batches = list(spool.batches())
         for batch in batches:
             index = data.draw(st.integers(0, batch.points - 1))
-            (place,) = spool.places(batch, index)
+            (place,) = spool.places(batch.listed()[index])
             series, hour, _ = as_points(sent([batch]))[index]
             assert rows[place.line - 2][:2] == (series, hour)
     with closing(filled(rows)) as spool:

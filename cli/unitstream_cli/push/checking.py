@@ -2,88 +2,37 @@
 
 from __future__ import annotations
 
-import contextlib
-import csv
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticCustomError
 
 from unitstream.values import parse_value
-from unitstream_cli.console import printable, say
+from unitstream_cli.console import counted, printable, say
 from unitstream_cli.errors import BadInput
+from unitstream_cli.push.faults import SHOWN_FAULTS
 from unitstream_cli.push.mapping import Columns, contradiction
 from unitstream_cli.push.names import columns_of, has_column, not_there
+from unitstream_cli.push.replacing import Owned
 from unitstream_cli.push.rows import Dialect, Fault, Header, Member, Row, read_as_one
-from unitstream_cli.push.series import SeriesKey
+from unitstream_cli.push.series import CheckedPoint, SeriesKey
 from unitstream_cli.push.sources import Source, size_of
-from unitstream_cli.push.spool import Combine, Place, Spool
+from unitstream_cli.push.spool import Place, Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import TextIO
+    from collections.abc import Callable
+    from pathlib import Path
 
     from rich.progress import Progress, TaskID
 
-_SHOWN_FAULTS = 20
+    from unitstream_cli.push.combining import Combine
+    from unitstream_cli.push.faults import Faults
+
 # Between two looks at the progress of reading.
 _ROWS_A_LOOK = 2_000
 # A row that is wrong and takes more is most likely many rows, between two quotation marks too much.
 _MOST_LINES_LEFT_OUT = 100
 _KNOWN_COLUMNS = 1_000
-
-
-@dataclass
-class Faults:
-    """What is wrong: the first is shown in the end, all is written to a file if there is one.
-
-    `rows` are wrong by themselves; `repeated` points are named by several rows, and these do not add up to one.
-    """
-
-    file: TextIO | None = None
-    rows: int = 0
-    repeated: int = 0
-    count: int = 0
-    _shown: list[str] = field(default_factory=list)
-
-    @classmethod
-    @contextlib.contextmanager
-    def open(cls, path: Path | None) -> Iterator[Faults]:
-        if path is None:
-            yield cls()
-            return
-        try:
-            file = path.open("w", encoding="utf-8", newline="")
-        except OSError as exc:
-            raise BadInput(f"cannot write {path}: {exc.strerror}.") from exc
-        with file:
-            csv.writer(file).writerow(("file", "line", "column", "reason"))
-            yield cls(file)
-
-    def add_row(self, file: str, faults: list[Fault]) -> None:
-        """Add what is wrong with one row."""
-        self.rows += 1
-        for fault in faults:
-            self._add(file, fault)
-
-    def add_repeated(self, file: str, fault: Fault) -> None:
-        """Add what is wrong with several rows for one point."""
-        self.repeated += 1
-        self._add(file, fault)
-
-    def _add(self, file: str, fault: Fault) -> None:
-        line, column, reason = fault
-        self.count += 1
-        if self.file:
-            csv.writer(self.file).writerow((file, line, column, reason))
-        if self.count <= _SHOWN_FAULTS:
-            self._shown.append(printable(f"{file}:{line}: {column + ': ' if column else ''}{reason}"))
-
-    def show(self) -> None:
-        """Show the first."""
-        for shown in self._shown:
-            say(shown)
 
 
 @dataclass
@@ -114,6 +63,7 @@ class Reading:
     dialect: Dialect
     spool: Spool
     _content: Any
+    owned: Owned = field(default_factory=Owned)
     rows: int = 0
     points: int = 0
     sources: list[Source] = field(default_factory=list)
@@ -202,6 +152,7 @@ class Reading:
         if isinstance(row, Row) and self.dialect.nulls and not columns.read_back:
             row = _without_nulls(row, self.dialect.nulls)
         points, wrong = columns.points(file, row) if isinstance(row, Row) else ([], [row])
+        wrong += [Fault(row.line, "", reason) for reason in self._objections(points)]
         if isinstance(row, Row) and not columns.header:
             self._named.look(file, columns, row)
         if not wrong:
@@ -216,6 +167,11 @@ class Reading:
                 self._told = True
                 say(f"{self.where(place)}: {more}, and a name or a dimension has line ends. Is that meant so?")
         return [fault._replace(reason=f"{fault.reason} ({more})") for fault in wrong] if more else wrong
+
+    def _objections(self, points: list[CheckedPoint]) -> list[str]:
+        if not self.owned.filters:
+            return []
+        return list(filter(None, (self.owned.objection(point.series) for point in points)))
 
     def _count(self, progress: Progress, task: TaskID) -> None:
         self.rows += 1
@@ -258,8 +214,8 @@ class Reading:
                 )
             else:
                 wrong.append(f"what --combine makes of the rows for {points} cannot be saved")
-        more = faults.count - _SHOWN_FAULTS
-        listed = "" if more <= 0 else f"; the first {_SHOWN_FAULTS} are listed"
+        more = faults.count - SHOWN_FAULTS
+        listed = "" if more <= 0 else f"; the first {SHOWN_FAULTS} are listed"
         listed += (
             f", all are in {faults.file.name}" if faults.file else ", --errors PATH writes all" if more > 0 else ""
         )
@@ -283,7 +239,3 @@ def _nulled(value: Any, nulls: tuple[str, ...]) -> Any:
 
 def _names(series: SeriesKey) -> list[str]:
     return [series.metric_name, *(f"{key}={value}" for key, value in series.dimensions)]
-
-
-def counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""The options of `unitstream push`, in groups."""
+"""The options of `unitstream push` that are about files, in groups."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from unitstream_cli.api import GIVE_UP_AFTER_SECONDS
 from unitstream_cli.push.mapping import Columns
 from unitstream_cli.push.moments import Ambiguous, Floor
 from unitstream_cli.push.numbers import Decimal
 from unitstream_cli.push.rows import Format
 
-_COLUMNS, _ROWS, _FILES, _SENDING = "Columns", "Rows", "Files", "Sending"
+_COLUMNS, _ROWS, _FILES = "Columns", "Rows", "Files"
 
 
 class AggFunc(StrEnum):
@@ -213,33 +212,3 @@ class FileOptions(NamedTuple):
             rich_help_panel=_FILES,
         ),
     ] = None
-
-
-class SendingOptions(NamedTuple):
-    """How to send."""
-
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Ask the server what would change, and save nothing.", rich_help_panel=_SENDING),
-    ] = False
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Skip what an interrupted push of the same files with the same options has saved.",
-            rich_help_panel=_SENDING,
-        ),
-    ] = False
-    parallel: Annotated[
-        int, typer.Option("--parallel", min=1, max=64, help="Requests at a time.", rich_help_panel=_SENDING)
-    ] = 4
-    give_up_after: Annotated[
-        float,
-        typer.Option(
-            "--give-up-after",
-            metavar="SECONDS",
-            min=0,
-            help="How long to try a request again while the service is busy or does not answer.",
-            rich_help_panel=_SENDING,
-        ),
-    ] = GIVE_UP_AFTER_SECONDS

@@ -6,12 +6,12 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from unitstream_cli.errors import CommandFailed, ExitCode
+from unitstream_cli.push.combining import Combine
 from unitstream_cli.push.mapping import Columns, Dimension
 from unitstream_cli.push.moments import Clock, check_form, check_zone
 from unitstream_cli.push.numbers import Numerals
 from unitstream_cli.push.rows import Dialect
 from unitstream_cli.push.sources import check_encoding
-from unitstream_cli.push.spool import Combine
 from unitstream_cli.settings import STDIN
 
 if TYPE_CHECKING:

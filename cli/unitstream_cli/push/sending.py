@@ -2,137 +2,60 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
-import os
-import signal
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
-from threading import Event
-from typing import TYPE_CHECKING
-
-import typer
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from unitstream.days import Counts
 from unitstream_cli.api import Exchange
-from unitstream_cli.console import err, say
-from unitstream_cli.errors import CommandFailed, ExitCode, Interrupted
+from unitstream_cli.errors import CommandFailed, Interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from io import TextIOWrapper
+    from collections.abc import Callable, Iterator, Mapping
 
+    from unitstream_cli.answers import Ingested
     from unitstream_cli.api import Api
-    from unitstream_cli.push.spool import Batch
-    from unitstream_cli.settings import Service
+    from unitstream_cli.push.batches import Batch
+    from unitstream_cli.push.journal import Journal
 
-# Where journals are kept; for those who want them elsewhere.
-STATE_DIR = "UNITSTREAM_STATE_DIR"
-
-_DIGEST_DIGITS = 64
 # Batches that wait to be sent, so that building them takes no time from sending.
 _AHEAD = 2
 _LOOK_UP_EVERY_SECONDS = 0.2
+_SHOWN_CHANGES = 20
 
 
-class Journal:
-    """The batches of the last push to an API that are confirmed, so that it can be resumed.
+class Change(NamedTuple):
+    """A point as it is sent, whose hour holds another value."""
 
-    There is one for each address, and a push of other content, or with another token, replaces it before it sends
-    anything: otherwise the first content, resumed later, would leave out what the second has overwritten. Not one for
-    each token, since two of them may be of the same stream. Each batch is written down as soon as it is confirmed, as a
-    digest, so it survives that the process is killed. There is no secret in it.
-    """
-
-    def __init__(self, service: Service, content: str) -> None:
-        """`content` is a digest of all that decides what the batches are."""
-        folder = os.environ.get(STATE_DIR)
-        address = hashlib.sha256(service.url.encode()).hexdigest()[:32]
-        self._path = Path(folder or typer.get_app_dir("unitstream")) / "journals" / f"{address}.txt"
-        token = hashlib.sha256(service.token.encode()).hexdigest()
-        self._content = hashlib.sha256(f"{token}\n{content}".encode()).hexdigest()
-        self._file: TextIOWrapper | None = None
-
-    def confirmed(self) -> set[str]:
-        """Return the digests of the batches that an earlier push of the same content has confirmed."""
-        try:
-            first, *rest = self._path.read_text(errors="replace").splitlines() or [""]
-        except FileNotFoundError:
-            return set()
-        if first != self._content:
-            return set()
-        # The last line is cut off if the process was killed while it wrote.
-        return {line for line in rest if len(line) == _DIGEST_DIGITS}
-
-    def start(self, confirmed: set[str]) -> None:
-        """Replace the journal by one of this push, with the batches that are confirmed already."""
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        partial = self._path.with_suffix(f".{os.getpid()}.partial")
-        self._file = partial.open("w")
-        self._file.writelines(f"{line}\n" for line in (self._content, *sorted(confirmed)))
-        self._file.flush()
-        partial.replace(self._path)
-
-    def confirm(self, batch: Batch) -> None:
-        """Note that `batch` is saved."""
-        # A journal that can no longer be written is a shorter one.
-        with contextlib.suppress(OSError):
-            if self._file:
-                self._file.write(f"{batch.digest}\n")
-                self._file.flush()
-
-    def close(self, *, complete: bool) -> None:
-        with contextlib.suppress(OSError):
-            if self._file:
-                self._file.close()
-            if complete:
-                self._path.unlink(missing_ok=True)
+    point: dict[str, Any]
+    stored_value: float
+    new_value: float
 
 
-class Signals:
-    """Ctrl-C and SIGTERM: until something is sent they end the command, then they only ask it to stop."""
+def changes_of(answer: Ingested, batch: Batch) -> list[Change]:
+    """Return the changes that a dry run's answer to `batch` lists."""
+    points = batch.listed() if answer.changes else []
+    return [
+        Change(points[index_of(change["pointer"])], change["stored_value"], change["new_value"])
+        for change in answer.changes
+    ]
 
-    def __init__(self) -> None:
-        self._stop: Event | None = None
-        self._asked = False
 
-    def sending(self) -> Event:
-        """Return what is set when the command is to stop, from now on."""
-        self._stop = Event()
-        return self._stop
-
-    def handle(self, *_: object) -> None:
-        if self._stop is None:
-            raise Interrupted("interrupted; nothing was sent.")
-        if self._asked:
-            err.show_cursor()
-            os._exit(ExitCode.INTERRUPTED)  # whatever is under way
-        self._asked = True
-        self._stop.set()
-        say("Stopping: waiting for the requests that are under way. Once more, and it ends at once.")
-
-    @classmethod
-    @contextlib.contextmanager
-    def handled(cls) -> Iterator[Signals]:
-        """Handle them."""
-        signals = cls()
-        before = {number: signal.signal(number, signals.handle) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield signals
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+def index_of(pointer: object) -> int:
+    """Return the index of the point that a JSON pointer such as `/data/3/metric_value` is about, or -1."""
+    _, data, index, *_rest = [*str(pointer).split("/"), "", "", ""]
+    return int(index) if data == "data" and index.isdecimal() else -1
 
 
 @dataclass
 class Delivery:
     """What became of a push so far. `in_doubt` are points of requests that failed and may be saved in part.
 
-    `notices` are the service's, each once. `replacing` is a batch of which so many points replaced other values, all of
-    them if there is such a one.
+    `received` is when the service received the first and the last of the requests that saved something, also those of
+    an earlier push that this one resumes. `notices` are the service's, each once, with their codes. `changes` are the
+    first that a dry run lists, and `large_changes` how many it counts.
     """
 
     sent: int = 0
@@ -142,10 +65,17 @@ class Delivery:
     batches: int = 0
     requests: int = 0
     retries: int = 0
-    notices: dict[str, None] = field(default_factory=dict)
+    received: tuple[str, str] | None = None
+    notices: dict[str, str] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
+    large_changes: int = 0
     failure: CommandFailed | None = None
     refused: Batch | None = None
-    replacing: tuple[Batch, int] | None = None
+
+    def note(self, received_at: str) -> None:
+        """Take note of when a request was received."""
+        first, last = self.received or (received_at, received_at)
+        self.received = min(first, received_at), max(last, received_at)
 
 
 class Sender:
@@ -163,7 +93,7 @@ class Sender:
         self,
         batches: Iterator[Batch],
         *,
-        confirmed: set[str],
+        confirmed: Mapping[str, str],
         journal: Journal | None,
         progress: Callable[[Delivery], None],
     ) -> Delivery:
@@ -172,7 +102,7 @@ class Sender:
         Then those under way are let end, which takes as long as an attempt may take. `progress` is told after each.
         """
         outcome = Delivery()
-        under_way: dict[Future[Counts], tuple[Batch, Exchange]] = {}
+        under_way: dict[Future[Ingested], tuple[Batch, Exchange]] = {}
         left = self._unconfirmed(batches, confirmed, outcome)
         with ThreadPoolExecutor(self._parallel) as pool:
             try:
@@ -183,7 +113,7 @@ class Sender:
                             del under_way[future]
                     for batch in islice(left, self._parallel + _AHEAD - len(under_way)):
                         exchange = Exchange()
-                        under_way[pool.submit(self._deliver, batch, exchange)] = batch, exchange
+                        under_way[pool.submit(self.deliver, batch, exchange)] = batch, exchange
                     if not under_way:
                         break
                     # Looking up now and then, because a signal handler runs in this thread and cannot wake it.
@@ -192,7 +122,7 @@ class Sender:
                         batch, exchange = under_way.pop(future)
                         _settle(outcome, future, batch, exchange)
                         if journal and not future.exception():
-                            journal.confirm(batch)
+                            journal.confirm(batch, future.result().received_at)
                     progress(outcome)
             finally:
                 # Whatever happens here, the threads do not go on by themselves.
@@ -201,14 +131,16 @@ class Sender:
         return outcome
 
     @staticmethod
-    def _unconfirmed(batches: Iterator[Batch], confirmed: set[str], outcome: Delivery) -> Iterator[Batch]:
+    def _unconfirmed(batches: Iterator[Batch], confirmed: Mapping[str, str], outcome: Delivery) -> Iterator[Batch]:
         for batch in batches:
             if batch.digest in confirmed:
                 outcome.skipped += batch.points
+                outcome.note(confirmed[batch.digest])
             else:
                 yield batch
 
-    def _deliver(self, batch: Batch, exchange: Exchange) -> Counts:
+    def deliver(self, batch: Batch, exchange: Exchange) -> Ingested:
+        """Send one batch."""
         if self._stop.is_set():
             raise Interrupted("interrupted.")
         body = f"{self._start}{batch.data}{self._end}".encode()
@@ -220,12 +152,12 @@ class Sender:
             raise
 
 
-def _settle(outcome: Delivery, future: Future[Counts], batch: Batch, exchange: Exchange) -> None:
+def _settle(outcome: Delivery, future: Future[Ingested], batch: Batch, exchange: Exchange) -> None:
     outcome.requests += exchange.attempts
     outcome.retries += max(exchange.attempts - 1, 0)
-    outcome.notices |= dict.fromkeys(exchange.notices)
+    outcome.notices |= {notice["detail"]: notice["code"] for notice in exchange.notices}
     try:
-        counts = future.result()
+        answer = future.result()
     except CommandFailed as failure:
         if exchange.in_doubt:
             outcome.in_doubt += batch.points
@@ -236,6 +168,8 @@ def _settle(outcome: Delivery, future: Future[Counts], batch: Batch, exchange: E
         return
     outcome.batches += 1
     outcome.sent += batch.points
-    outcome.counts += counts
-    if counts.updated and (not outcome.replacing or counts.updated == batch.points):
-        outcome.replacing = batch, counts.updated
+    outcome.counts += answer.counts
+    outcome.note(answer.received_at)
+    outcome.large_changes += answer.large_changes
+    if len(outcome.changes) < _SHOWN_CHANGES:
+        outcome.changes = [*outcome.changes, *changes_of(answer, batch)][:_SHOWN_CHANGES]

@@ -7,35 +7,27 @@ is left behind, however the push ends.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import itertools
 import json
 import sqlite3
-from collections import deque
 from datetime import date
-from decimal import Decimal
-from enum import StrEnum
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
+from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from unitstream.decimals import exactly, mean
 from unitstream.identity import record_id
 from unitstream_cli.errors import CommandFailed
+from unitstream_cli.push.batches import Batch, cut
+from unitstream_cli.push.combining import exact_sum
 from unitstream_cli.push.series import SeriesKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from unitstream_cli.push.combining import Combine
     from unitstream_cli.push.series import CheckedPoint
 
-# A request stays cheap: well below the gateway's 10 MB and Lambda's 6 MB, and within what a new table writes in a
-# second or two, also when several are under way: 4,000 units, of which a day takes one, and one more if its series is
-# new.
-MAX_QUOTED_BYTES = 2_000_000
-MAX_POINTS = 10_000
-MAX_DAYS = 2_500
 MAX_KNOWN = 1_000
 
 _HOURS_A_DAY = 24
@@ -44,50 +36,6 @@ _ROWS_A_WRITE = 10_000
 _LINES_A_FILE = 1 << 40
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
-
-
-class Combine(StrEnum):
-    """What to make of several rows for the same record and hour."""
-
-    SUM = "sum"
-    AVERAGE = "average"
-    MAXIMUM = "maximum"
-    MINIMUM = "minimum"
-    LAST = "last"
-    # Of rows, each of which is 1.
-    COUNT = "count"
-    COUNT_DISTINCT = "count-distinct"
-
-    @property
-    def order(self) -> str:
-        """The order in which `of` wants the values."""
-        return "value" if self is Combine.COUNT_DISTINCT else "place, row"
-
-    def of(self, values: Iterable[Any]) -> float:
-        """Return the one value that stands for `values`, of which there is at least one, in the order of the rows.
-
-        Sums are those of the decimals, as the service's are, rounded once. Values to count are sorted.
-        """
-        match self:
-            case Combine.SUM | Combine.COUNT:
-                return float(_exact_sum(values))
-            case Combine.AVERAGE:
-                counted = itertools.count()
-                total = _exact_sum(value for value, _ in zip(values, counted, strict=False))
-                return mean(total, next(counted))
-            case Combine.MAXIMUM:
-                return float(max(values))
-            case Combine.MINIMUM:
-                return float(min(values))
-            case Combine.LAST:
-                return float(deque(values, maxlen=1).pop())
-            case Combine.COUNT_DISTINCT:
-                return float(sum(1 for _ in groupby(values)))
-
-
-def _exact_sum(values: Iterable[float]) -> Decimal:
-    with exactly():
-        return sum(map(Decimal, map(repr, values)), Decimal(0))
 
 
 class Place(NamedTuple):
@@ -108,12 +56,20 @@ class Repeated(NamedTuple):
     combined: float | None
 
 
-class Batch(NamedTuple):
-    """What one request sends: `points` points as JSON text without the array around them."""
+class Sample(NamedTuple):
+    """Points of a request that only asks: first `added` ones, and then those that were drawn from all."""
 
-    data: str
+    batch: Batch
+    added: int
+
+
+class Part(NamedTuple):
+    """How many points have a set of dimension keys, of how many series, on which days, and what they add up to."""
+
     points: int
-    digest: str
+    series: int
+    days: tuple[str, str]
+    total: float
 
 
 class Spool:
@@ -135,7 +91,9 @@ class Spool:
         for setting in ("journal_mode = OFF", "synchronous = OFF", "temp_store = FILE", "cache_size = -16000"):
             self._db.execute(f"PRAGMA {setting}")
         self._db.execute("BEGIN")
-        self._db.execute("CREATE TABLE series (id INTEGER PRIMARY KEY, record BLOB UNIQUE, written TEXT)")
+        self._db.execute(
+            "CREATE TABLE series (id INTEGER PRIMARY KEY, record BLOB UNIQUE, metric TEXT, keys TEXT, written TEXT)"
+        )
         self._db.execute("CREATE TABLE points (series INTEGER, hour INTEGER, place INTEGER, row INTEGER, value)")
         self._waiting: list[tuple[int, int, int, int, float | bytes]] = []
         self._id_of = lru_cache(65_536)(self._find_series)
@@ -174,9 +132,7 @@ class Spool:
                 "SELECT place, row FROM points WHERE series = ? AND hour = ? ORDER BY place, row LIMIT 2", key
             )
             first, second = (_place(*at) for at in places)
-            query = f"SELECT value FROM points WHERE series = ? AND hour = ? ORDER BY {self._order}"  # noqa: S608  # one of two orders
-            values = self._db.execute(query, key)
-            combined = self._combine.of(value for (value,) in values) if self._combine else None
+            combined = self._value(*key) if self._combine else None
             yield Repeated(self._series(series), _timestamp(hour), (first, second), count, combined)
 
     def batches(self) -> Iterator[Batch]:
@@ -184,17 +140,7 @@ class Spool:
 
         A day of a record is never divided: it is one item of the table, and concurrent requests would race for it.
         """
-        parts: list[str] = []
-        points = days = size = 0
-        for text, count in self._of_days():
-            quoted = len(text) + text.count('"') + text.count("\\") + 1
-            if parts and (points + count > MAX_POINTS or days == MAX_DAYS or size + quoted > MAX_QUOTED_BYTES):
-                yield _batch(parts, points)
-                parts, points, days, size = [], 0, 0, 0
-            parts.append(text)
-            points, days, size = points + count, days + 1, size + quoted
-        if parts:
-            yield _batch(parts, points)
+        return cut(self._of_days())
 
     def _of_days(self) -> Iterator[tuple[str, int]]:
         """Yield each day of a record: its points as JSON, and how many they are."""
@@ -203,22 +149,72 @@ class Spool:
         rows = self._db.execute(query)
         for series, of_series in groupby(rows, itemgetter(0)):
             written = self._members_of(series)
-            for day, of_day in groupby(of_series, lambda row: row[1] // _HOURS_A_DAY):
-                start = f'{{"timestamp":"{_day(day)} '
+            for _, of_day in groupby(of_series, lambda row: row[1] // _HOURS_A_DAY):
                 hours = (
                     ((hour, combine.of(row[2] for row in rows)) for hour, rows in groupby(of_day, itemgetter(1)))
                     if combine
                     else ((hour, value) for _, hour, value in of_day)
                 )
-                points = [
-                    f'{start}{hour % _HOURS_A_DAY:02}:00:00","metric_value":{value!r},{written}'
-                    for hour, value in hours
-                ]
+                points = [_written(hour, value, written) for hour, value in hours]
                 yield ",".join(points), len(points)
 
-    def places(self, batch: Batch, index: int) -> list[Place]:
-        """Return where the rows stand of the point with this index in a batch."""
-        point = json.loads(f"[{batch.data}]")[index]
+    def sample(self, size: int) -> Sample:
+        """Return points drawn at random, `size` or all, and before them one of each set of dimension keys without one.
+
+        They are the same for the same points. Each metric has its own sets.
+        """
+        (rows,) = self._db.execute("SELECT COUNT(*) FROM points").fetchone()
+        places = range(1, rows + 1)
+        drawn = list(places) if rows <= size else Random(rows).sample(places, size)  # noqa: S311  # no secret
+        self._db.execute(
+            "CREATE TEMP TABLE drawn AS SELECT DISTINCT series, hour FROM points "
+            "WHERE rowid IN (SELECT value FROM json_each(?))",
+            (json.dumps(drawn),),
+        )
+        added = self._db.execute(
+            "SELECT id, (SELECT MIN(hour) FROM points WHERE series = id) FROM (SELECT MIN(id) AS id FROM series "
+            "WHERE (metric, keys) NOT IN (SELECT metric, keys FROM series WHERE id IN (SELECT series FROM drawn)) "
+            "GROUP BY metric, keys LIMIT ?)",
+            (size,),
+        ).fetchall()
+        both = added + self._db.execute("SELECT series, hour FROM drawn LIMIT ?", (size - len(added),)).fetchall()
+        batch = next(
+            cut((_written(hour, self._value(series, hour), self._members_of(series)), 1) for series, hour in both)
+        )
+        return Sample(batch, min(len(added), batch.points))
+
+    def part(self, metric: str, keys: Iterable[str]) -> Part:
+        """Return what there is of a metric with these dimension keys."""
+        of_series = self._db.execute(
+            "SELECT points.series, COUNT(DISTINCT hour), MIN(hour), MAX(hour) FROM points "
+            "JOIN series ON series.id = points.series WHERE metric = ? AND keys = ? GROUP BY points.series",
+            (metric, _keys(keys)),
+        ).fetchall()
+        values = (self._value(series, hour) for series, *_ in of_series for hour in self._hours(series))
+        first, last = min(row[2] for row in of_series), max(row[3] for row in of_series)
+        return Part(
+            sum(row[1] for row in of_series),
+            len(of_series),
+            (_day(first // _HOURS_A_DAY), _day(last // _HOURS_A_DAY)),
+            float(exact_sum(values)),
+        )
+
+    def _value(self, series: int, hour: int) -> float:
+        """Return the value of a point."""
+        query = f"SELECT value FROM points WHERE series = ? AND hour = ? ORDER BY {self._order}"  # noqa: S608  # one of two orders
+        values = (value for (value,) in self._db.execute(query, (series, hour)))
+        return self._combine.of(values) if self._combine else next(values)
+
+    def _hours(self, series: int) -> list[int]:
+        found = self._db.execute("SELECT DISTINCT hour FROM points WHERE series = ?", (series,))
+        return [hour for (hour,) in found]
+
+    def all_metrics(self) -> Iterator[str]:
+        """Yield the names of all metrics, however many they are."""
+        return (name for (name,) in self._db.execute("SELECT DISTINCT metric FROM series"))
+
+    def places(self, point: Mapping[str, Any]) -> list[Place]:
+        """Return where the rows of a point stand."""
         series = self._id_of(SeriesKey(point["metric_name"], tuple(sorted(point["custom_dimensions"].items()))))
         day, _, time_of_day = point["timestamp"].partition(" ")
         hour = (_ordinal(day) - _EPOCH_DAY) * _HOURS_A_DAY + int(time_of_day[:2])
@@ -240,9 +236,9 @@ class Spool:
         if not found:
             members = {"metric_name": series.metric_name, "custom_dimensions": dict(series.dimensions)}
             # Escaped to ASCII: the server takes the character that stands for mangled text only as an escape.
-            values = (record, _encode(members)[1:])
+            values = (record, series.metric_name, _keys(key for key, _ in series.dimensions), _encode(members)[1:])
             with _disk_full():
-                found = self._db.execute("INSERT INTO series VALUES (NULL, ?, ?) RETURNING id", values).fetchone()
+                found = self._db.execute("INSERT INTO series VALUES (NULL, ?, ?, ?, ?) RETURNING id", values).fetchone()
             self.series += 1
             if len(self.metrics) < MAX_KNOWN:
                 self.metrics[series.metric_name] = None
@@ -264,11 +260,6 @@ def _place(at: int, row: int) -> Place:
     return Place(file, line, row)
 
 
-def _batch(parts: list[str], points: int) -> Batch:
-    data = ",".join(parts)
-    return Batch(data, points, hashlib.sha256(data.encode()).hexdigest())
-
-
 @lru_cache(maxsize=16_384)
 def _day(day: int) -> str:
     return date.fromordinal(day + _EPOCH_DAY).isoformat()
@@ -276,6 +267,15 @@ def _day(day: int) -> str:
 
 def _ordinal(day: str) -> int:
     return date.fromisoformat(day).toordinal()
+
+
+def _keys(keys: Iterable[str]) -> str:
+    return _encode(sorted(keys))
+
+
+def _written(hour: int, value: Any, members: str) -> str:
+    """Return a point as JSON."""
+    return f'{{"timestamp":"{_timestamp(hour)}","metric_value":{value!r},{members}'
 
 
 def _timestamp(hour: int) -> str:

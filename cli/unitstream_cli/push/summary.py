@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
+import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from unitstream_cli.api import NotTheApi, Refused
-from unitstream_cli.console import print_json, printable
-from unitstream_cli.errors import CommandFailed, Interrupted, Unreachable
-from unitstream_cli.push.checking import Faults, Reading, counted
+from unitstream_cli.answers import NotTheApi, Refused
+from unitstream_cli.console import counted, printable, written
+from unitstream_cli.deletes.deleting import Deletion
+from unitstream_cli.errors import Interrupted, Unreachable
+from unitstream_cli.push.faults import Faults
 from unitstream_cli.push.names import listed
-from unitstream_cli.push.sending import Delivery
+from unitstream_cli.push.sending import Change, Delivery, index_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from unitstream_cli.push.spool import Batch
+    from unitstream_cli.push.batches import Batch
+    from unitstream_cli.push.checking import Reading
 
 _SHOWN_ERRORS = 20
 
@@ -26,11 +25,24 @@ _SHOWN_ERRORS = 20
 class Summary:
     """What there is to say of a push, however far it got."""
 
+    agg_func: str
     dry_run: bool
+    replaces: bool
     reading: Reading | None = None
     faults: Faults = field(default_factory=Faults)
     outcome: Delivery = field(default_factory=Delivery)
     seconds: float = 0.0
+    # The first that are known, each with the place of its row.
+    changes: list[tuple[str, Change]] = field(default_factory=list)
+    deletion: Deletion = field(default_factory=Deletion)
+    # Whether somebody said that large changes are meant so.
+    let_through: bool = False
+
+    def take(self, changes: list[Change]) -> None:
+        """Take note of some of the values that are replaced, for as long as it is known where their rows stand."""
+        if self.reading:
+            places = [self.reading.spool.places(change.point)[0] for change in changes]
+            self.changes = list(zip(map(self.reading.where, places), changes, strict=True))
 
     @property
     def rows(self) -> int:
@@ -47,6 +59,7 @@ class Summary:
     def document(self) -> dict[str, Any]:
         outcome, spool = self.outcome, self.reading and self.reading.spool
         first_day, last_day = (spool and spool.days) or (None, None)
+        received_from, received_to = outcome.received or (None, None)
         return {
             "dry_run": self.dry_run,
             "rows": self.rows,
@@ -60,12 +73,18 @@ class Summary:
             "repeated_points": self.faults.repeated,
             "sent": outcome.sent,
             **outcome.counts._asdict(),
+            "deleted": self.deletion.points,
+            "deleted_series": self.deletion.series,
+            "received_from": received_from,
+            "received_to": received_to,
             "skipped": outcome.skipped,
             "in_doubt": outcome.in_doubt,
             "not_sent": self.not_sent,
             "requests": outcome.requests,
             "retries": outcome.retries,
             "notices": list(outcome.notices),
+            "large_changes": outcome.large_changes,
+            "changes": [_document(where, change) for where, change in self.changes],
             "seconds": round(self.seconds, 3),
             "points_per_second": round(outcome.sent / self.seconds) if self.seconds else None,
         }
@@ -80,6 +99,8 @@ class Summary:
             f"{did} in {counted(outcome.requests, 'request')}, {speed}",
         ]
         figures = outcome.counts._asdict()
+        if self.replaces:
+            figures["deleted"] = self.deletion.points
         if outcome.skipped:
             figures["skipped, saved by an earlier push"] = outcome.skipped
         if outcome.in_doubt:
@@ -88,9 +109,17 @@ class Summary:
             figures["not saved"] = self.not_sent
         width = max(len(f"{count:,}") for count in figures.values())
         lines += [f"  {count:>{width},}  {what}" for what, count in figures.items()]
-        if outcome.replacing:
-            lines += self._replaced(*outcome.replacing)
+        lines += self._replaced()
         lines += [f"Notice: {notice}." for notice in outcome.notices]
+        if outcome.received and not self.dry_run:
+            first, last = outcome.received
+            lines.append(f"Received at {first}." if first == last else f"Received from {first} to {last}.")
+        lines += self._undo()
+        if self.replaces and outcome.failure:
+            lines.append(
+                f"Not everything is replaced: of what was there before, {counted(self.deletion.points, 'point')} "
+                f"{'was' if self.deletion.points == 1 else 'were'} deleted."
+            )
         if outcome.retries:
             lines.append(
                 f"Requests had to be sent again {counted(outcome.retries, 'time')}; "
@@ -117,41 +146,57 @@ class Summary:
             told.append(" to ".join(spool.days))
         return "; ".join(told)
 
-    def _replaced(self, batch: Batch, replaced: int) -> list[str]:
-        """Say how many points replaced other values, and name one, if the answer to a batch tells which it were."""
-        names = [_name_of(point) for point in json.loads(f"[{batch.data}]")]
-        which = f"such as {names[0]}" if replaced == len(names) else f"among those from {names[0]} to {names[-1]}"
+    def _replaced(self) -> list[str]:
+        """Say how many points replace other values, and show the first that are known."""
+        updated = self.outcome.counts.updated
+        if not updated:
+            return []
         did = "would replace another value that is saved" if self.dry_run else "replaced another value that was saved"
-        lines = [f"{counted(self.outcome.counts.updated, 'point')} {did}, {which}."]
+        large = self.outcome.large_changes
+        by_far = f", {large:,} of them by a factor of 100 or more" if large else ""
+        examples = self.changes if self.dry_run else self.changes[:1]
+        lines = [f"{counted(updated, 'point')} {did}{by_far}{', such as:' if examples else '.'}"]
+        lines += [f"  {where}: {shown_change(change)}" for where, change in examples]
         if self.reading and self.reading.combines:
             lines.append("Rows are combined within a push, not with what is saved: push all files of an hour at once.")
         return lines
 
+    def _undo(self) -> list[str]:
+        """Say how to take back what was let through although it looked like a mistake."""
+        received, spool = self.outcome.received, self.reading and self.reading.spool
+        doubtful = self.let_through or "new_dimension_keys" in self.outcome.notices.values()
+        if self.dry_run or not (doubtful and received and spool and spool.days):
+            return []
+        first, last = spool.days
+        metric, *others = spool.metrics
+        command = f"unitstream delete {shlex.quote(f'{metric}:{self.agg_func}')} --from {first} --to {last}"
+        lines = [f"To take it back: {printable(command)} --received-from {received[0]}"]
+        if others:
+            lines.append("The same for each of the other metrics.")
+        if self.outcome.counts.updated:
+            lines.append("The values that were replaced do not come back by that.")
+        return lines
 
-def _name_of(point: dict[str, Any]) -> str:
+
+def _document(where: str, change: Change) -> dict[str, Any]:
+    point = {name: change.point[name] for name in ("timestamp", "metric_name", "custom_dimensions")}
+    return {"where": where, **point, "stored_value": change.stored_value, "new_value": change.new_value}
+
+
+def shown_change(change: Change) -> str:
+    """Return what is there and what is to be, as a person is told."""
+    point = change.point
     names = [point["metric_name"], *(f"{key}={value}" for key, value in point["custom_dimensions"].items())]
-    return printable(f"{', '.join(names)} at {point['timestamp']}")
+    values = f"{written(change.stored_value)} \N{RIGHTWARDS ARROW} {written(change.new_value)}"
+    return printable(f"{', '.join(names)} at {point['timestamp']}: {values}")
 
 
-@contextlib.contextmanager
-def as_document(summary: Summary) -> Iterator[None]:
-    """Print the summary as JSON, however the push ends."""
-    try:
-        yield
-    except CommandFailed as failure:
-        print_json({"complete": False, "error": failure.message} | summary.document())
-        raise
-    print_json({"complete": True, "error": None} | summary.document())
-
-
-def with_places(failure: Refused, refused: Batch, reading: Reading) -> CommandFailed:
+def with_places(failure: Refused, refused: Batch, reading: Reading) -> Refused:
     """Say which rows the server's errors are about."""
-    listed = []
+    listed, points = [], refused.listed()
     for error in failure.errors[:_SHOWN_ERRORS]:
-        _, data, index, *_rest = [*str(error.get("pointer", "")).split("/"), "", "", ""]
-        where = ""
-        if data == "data" and index.isdecimal() and int(index) < refused.points:
-            places = reading.spool.places(refused, int(index))
-            where = ", ".join(map(reading.where, places)) + ": "
+        index, where = index_of(error.get("pointer")), ""
+        if 0 <= index < refused.points:
+            where = ", ".join(map(reading.where, reading.spool.places(points[index]))) + ": "
         listed.append(printable(f"{where}{error.get('detail', error.get('code', ''))}"))
     return Refused("\n".join([failure.message, *listed]), failure.errors)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
-from unitstream_cli.api import Api, Refused
-from unitstream_cli.console import err, print_json, printable, say
+from unitstream_cli.answers import Refused
+from unitstream_cli.api import Api
+from unitstream_cli.console import counted, err, print_json, printable, say
 from unitstream_cli.errors import BadInput
-from unitstream_cli.push.checking import counted
 from unitstream_cli.reads.rows import Kind, Row, arranged
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ _OPTIONS = {
     "group_by": "--group-by",
     "filter": "--filter",
     "fill": "--fill",
+    "received_from": "--received-from",
+    "received_before": "--received-before",
 }
 
 

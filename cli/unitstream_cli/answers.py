@@ -1,0 +1,101 @@
+"""What the service's answers mean."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from unitstream_cli.errors import CommandFailed, Rejected, Unreachable
+
+if TYPE_CHECKING:
+    import urllib3
+
+    from unitstream.days import Counts
+    from unitstream_cli.settings import Service
+
+
+class Refused(CommandFailed):
+    """The service does not take the request as it is (400, 413, …). `errors` and `kind` are the problem's."""
+
+    def __init__(self, message: str, errors: list[dict[str, Any]], kind: str = "") -> None:
+        super().__init__(message)
+        self.errors = errors
+        self.kind = kind
+
+
+class NotTheApi(Unreachable):
+    """Something else answers at the address."""
+
+
+class Ingested(NamedTuple):
+    """What became of the points of a request, and when the service received it, in ISO 8601.
+
+    A dry run has up to 20 `changes` of stored values, and tells how many `large_changes` there would be.
+    """
+
+    counts: Counts
+    received_at: str
+    changes: list[dict[str, Any]]
+    large_changes: int
+
+
+class Deleted(NamedTuple):
+    """What a request has deleted, or would. Unless it is `complete`, it goes on after a `pause` in seconds."""
+
+    points: int
+    series: int
+    complete: bool
+    pause: float
+    document: dict[str, Any]
+
+
+def retry_after(answer: urllib3.BaseHTTPResponse) -> float | None:
+    """Return the seconds that the service asks to wait for; it may say so as a number or as a date."""
+    text = answer.headers.get("Retry-After", "").strip()
+    # Not urllib3's parser: to that everything above six hours is six hours.
+    if text.isdecimal():
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def problem_of(answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+    """Return the RFC 9457 problem that the answer is, empty if it is none."""
+    try:
+        document = json.loads(answer.data)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def status_and_title(answer: urllib3.BaseHTTPResponse, problem: dict[str, Any]) -> str:
+    title = problem.get("title") or problem.get("message")
+    return f"{answer.status} {title}" if isinstance(title, str) else str(answer.status)
+
+
+def failure_of(service: Service, answer: urllib3.BaseHTTPResponse, problem: dict[str, Any]) -> CommandFailed:
+    sentence = f"the service answered {status_and_title(answer, problem)}"
+    kind = problem.get("type")
+    if answer.status in {401, 403}:
+        return Rejected(
+            f"{sentence}: the API key is not accepted.",
+            f"Or {service.url} is not the address of the API: it ends with the stage, before /api/.",
+        )
+    if kind == "urn:unitstream:problem:stream-not-found":
+        return Rejected(f"{sentence}: the token names no stream, or was revoked or replaced.")
+    if kind == "urn:unitstream:problem:invalid-request" or answer.status in {400, 413, 415}:
+        return Refused(f"{sentence}. {problem.get('detail', '')}".rstrip(), problem.get("errors") or [], str(kind))
+    return not_the_api(service, answer)
+
+
+def not_the_api(service: Service, answer: urllib3.BaseHTTPResponse) -> NotTheApi:
+    return NotTheApi(
+        f"what answers at {service.url} is not the API: it says {answer.status}, and not what the API says then.",
+        "--url is the address up to and including the stage: what comes before /api/.",
+    )

@@ -1,0 +1,1 @@
+"""`unitstream delete`, and what a push deletes that replaces."""
