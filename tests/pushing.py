@@ -17,9 +17,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import parse_qs
 
 from delivery import Sandbox
-from support import REPOSITORY, proxy_event
+from stack import DEMO_TOKEN
+from support import REPOSITORY, get_event, proxy_event
 from typer.testing import CliRunner
 
 from unitstream.compression import unpacked
@@ -109,10 +111,23 @@ class Service:
                         if not dry_run:
                             self.points[key] = value
             received_at = datetime.fromtimestamp(self.clock / 1000, UTC).isoformat(timespec="milliseconds")
-        told = {"notices": self.notices} if self.notices else {}
-        told |= {"changes": [], "large_changes": 0} if dry_run else {}
-        told |= {"received_at": received_at.replace("+00:00", "Z")}
+        told: dict[str, Any] = {"received_at": received_at.replace("+00:00", "Z")}
+        if self.notices:
+            told["notices"] = self.notices
+        if dry_run:
+            told |= {"changes": self._changes(json.loads(body)), "large_changes": 0}
         return (200 if dry_run else 201), {"received": request.received, **counts, **told}
+
+    def _changes(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        """The first changes of values, of points written as the command writes them."""
+        changes = []
+        for index, one in enumerate(request["data"]):
+            record = record_id(one["metric_name"], request["metric_agg_func"], one["custom_dimensions"])
+            stored = self.points.get((record, one["timestamp"][:10], int(one["timestamp"][11:13])))
+            if stored not in {None, one["metric_value"]}:
+                values = {"stored_value": stored, "new_value": one["metric_value"]}
+                changes.append({"pointer": f"/data/{index}", **values})
+        return changes[:20]
 
 
 class Front(Service):
@@ -163,6 +178,39 @@ class Front(Service):
             self._free.get().stop()
 
 
+class Deployed(Service):
+    """What stands before the real handlers, in this process and one request at a time, as the gateway does.
+
+    `events` are what the functions got; at most one fault is told for each by `before`, as of requests to save.
+    """
+
+    def __init__(self, invoke: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+        super().__init__(tokens={DEMO_TOKEN})
+        self.invoke = invoke
+        self.events: list[dict[str, Any]] = []
+        self.before_deleting: Callable[[int], Fault | None] = lambda _: None
+        self.deletions = 0
+
+    def answer(self, body: bytes, *, dry_run: bool) -> tuple[int, dict[str, Any]]:
+        event = proxy_event(body.decode(), time.time_ns() // 1_000_000)
+        if dry_run:
+            event |= {"queryStringParameters": {"dry_run": "true"}}
+        return self._ask(event)
+
+    def delete(self, token: str, parameters: dict[str, list[str]]) -> tuple[int, dict[str, Any]]:
+        event = get_event("/api/points", token, httpMethod="DELETE", parameters=parameters)
+        event["requestContext"] |= {"requestTimeEpoch": time.time_ns() // 1_000_000, "httpMethod": "DELETE"}
+        return self._ask(event)
+
+    def _ask(self, event: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        with self.lock:
+            # No two requests are received in the same millisecond.
+            time.sleep(0.002)
+            self.events.append(event)
+            answer = self.invoke(event)
+        return answer["statusCode"], json.loads(answer["body"])
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = False
 
@@ -199,6 +247,23 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             with service.lock:
                 service.at_once -= 1
+
+    def do_DELETE(self) -> None:
+        service = self.server.service
+        assert isinstance(service, Deployed)
+        parameters = parse_qs(self.path.partition("?")[2])
+        fault = None
+        if "dry_run" not in parameters:
+            fault = service.before_deleting(service.deletions)
+            service.deletions += 1
+        if fault and not fault.saves:
+            self._say(fault.status, fault.body, fault.retry_after)
+            return
+        status, document = service.delete(self.headers["X-Data-Stream-Token"], parameters)
+        if fault:
+            self._say(fault.status, fault.body, fault.retry_after)
+        else:
+            self._say(status, document)
 
     def _answer(self, fault: Fault | None, body: bytes) -> None:
         service = self.server.service
@@ -270,7 +335,11 @@ class Push:
         return name
 
     def __call__(self, *arguments: str) -> Result:
-        return CliRunner().invoke(app, ["push", "--agg-func", "Sum", *arguments], env=self.variables)
+        return self.run("push", "--agg-func", "Sum", *arguments)
+
+    def run(self, *arguments: str, answer: str = "") -> Result:
+        """Run any command, with what is typed on stdin."""
+        return CliRunner().invoke(app, arguments, env=self.variables, input=answer)
 
     def document(self, *arguments: str) -> dict[str, Any]:
         result = self(*arguments, "--json")
