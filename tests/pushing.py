@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import parse_qs
 
 from delivery import Sandbox
-from stack import DEMO_TOKEN
-from support import REPOSITORY, get_event, proxy_event
+from support import REPOSITORY, proxy_event
 from typer.testing import CliRunner
 
 from unitstream.compression import unpacked
@@ -91,6 +90,8 @@ class Service:
     tokens: set[str] = field(default_factory=lambda: {TOKEN})
     before: Callable[[int], Fault | None] = lambda _: None
     before_asking: Callable[[], Fault | None] = lambda: None
+    before_deleting: Callable[[int], Fault | None] = lambda _: None
+    deletions: int = 0
     most_at_once: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
     at_once: int = 0
@@ -117,6 +118,10 @@ class Service:
         if dry_run:
             told |= {"changes": self._changes(json.loads(body)), "large_changes": 0}
         return (200 if dry_run else 201), {"received": request.received, **counts, **told}
+
+    def delete(self, token: str, parameters: dict[str, list[str]]) -> tuple[int, dict[str, Any]]:
+        """Return the status and the document that answer a request to delete."""
+        raise NotImplementedError
 
     def _changes(self, request: dict[str, Any]) -> list[dict[str, Any]]:
         """The first changes of values, of points written as the command writes them."""
@@ -178,39 +183,6 @@ class Front(Service):
             self._free.get().stop()
 
 
-class Deployed(Service):
-    """What stands before the real handlers, in this process and one request at a time, as the gateway does.
-
-    `events` are what the functions got; at most one fault is told for each by `before`, as of requests to save.
-    """
-
-    def __init__(self, invoke: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        super().__init__(tokens={DEMO_TOKEN})
-        self.invoke = invoke
-        self.events: list[dict[str, Any]] = []
-        self.before_deleting: Callable[[int], Fault | None] = lambda _: None
-        self.deletions = 0
-
-    def answer(self, body: bytes, *, dry_run: bool) -> tuple[int, dict[str, Any]]:
-        event = proxy_event(body.decode(), time.time_ns() // 1_000_000)
-        if dry_run:
-            event |= {"queryStringParameters": {"dry_run": "true"}}
-        return self._ask(event)
-
-    def delete(self, token: str, parameters: dict[str, list[str]]) -> tuple[int, dict[str, Any]]:
-        event = get_event("/api/points", token, httpMethod="DELETE", parameters=parameters)
-        event["requestContext"] |= {"requestTimeEpoch": time.time_ns() // 1_000_000, "httpMethod": "DELETE"}
-        return self._ask(event)
-
-    def _ask(self, event: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        with self.lock:
-            # No two requests are received in the same millisecond.
-            time.sleep(0.002)
-            self.events.append(event)
-            answer = self.invoke(event)
-        return answer["statusCode"], json.loads(answer["body"])
-
-
 class _Server(ThreadingHTTPServer):
     daemon_threads = False
 
@@ -250,7 +222,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_DELETE(self) -> None:
         service = self.server.service
-        assert isinstance(service, Deployed)
         parameters = parse_qs(self.path.partition("?")[2])
         fault = None
         if "dry_run" not in parameters:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import support
 from delivery import FaultProxy, Sandbox
+from deployed import Deployed
 from pushing import Push, Service, running
 from stack import DEMO_STREAM_ID, DEMO_TOKEN
 from support import Tables
@@ -114,3 +115,24 @@ def service() -> Iterator[Service]:
 @pytest.fixture
 def push(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Push:
     return Push(service, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def deployed(invoke: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[Deployed]:
+    """The real handlers behind HTTP."""
+    with running(Deployed(invoke)) as started:
+        yield started
+
+
+@pytest.fixture
+def producer(deployed: Deployed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Push:
+    """The command of somebody who pushes to them."""
+    command = Push(deployed, tmp_path, monkeypatch)
+    command.variables["DATA_STREAM_TOKEN"] = DEMO_TOKEN
+    return command
+
+
+@pytest.fixture
+def points(tables: Tables) -> Callable[[], dict[tuple[str, str, int], float]]:
+    """What the table holds: (record ID, day, hour) -> value."""
+    return lambda: {key: value for key, (_, value) in support.stored_points(tables.client, tables.metrics).items()}

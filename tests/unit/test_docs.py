@@ -150,7 +150,7 @@ def test_every_field_and_count_is_explained() -> None:
 
 
 # Where a command, or a group of them, is explained; the reads share a section.
-SECTIONS = {"push": "Push", "replay": "Replay", "streams": "Streams and tokens"}
+SECTIONS = {"push": "Push", "delete": "Delete", "replay": "Replay", "streams": "Streams and tokens"}
 READS = "Views and unit metrics"
 
 

@@ -190,3 +190,48 @@ def test_many_values_for_an_hour() -> None:
     with closing(filled((CheckedPoint(SeriesKey("a", ()), 0, value) for value in events), Combine.AVERAGE)) as spool:
         ((_, _, average),) = as_points(sent(spool.batches()))
     assert average == statistics.fmean(events)
+
+
+# --- samples ----------------------------------------------------------------------------------------------------------
+
+
+@given(
+    rows=st.lists(st.builds(CheckedPoint, some_series, st.integers(0, 200), values), min_size=1, max_size=60),
+    size=st.integers(1, 70),
+)
+def test_sample(rows: list[CheckedPoint], size: int) -> None:
+    """It has points of the file, each once, and one of every set of dimension keys; all, if there are no more."""
+    with closing(filled(rows, Combine.SUM)) as spool:
+        sample, every = spool.sample(size), {point[:2]: point[2] for point in as_points(sent(spool.batches()))}
+    found = as_points(sent([sample.batch]))
+    assert {point[:2]: point[2] for point in found}.items() <= every.items()
+    assert len({point[:2] for point in found}) == len(found) == sample.batch.points <= size
+    key_sets = [key_set_of(series) for series, _, _ in found]
+    everywhere = {key_set_of(series) for series, _ in every}
+    assert everywhere == set(key_sets) or len(everywhere) > size / 2
+    added, drawn = key_sets[: sample.added], key_sets[sample.added :]
+    assert len(set(added)) == len(added)
+    assert not set(added) & set(drawn)
+    if len(rows) <= size:
+        assert len(found) == len(every)
+
+
+def key_set_of(series: SeriesKey) -> tuple[str, tuple[str, ...]]:
+    return series.metric_name, tuple(key for key, _ in series.dimensions)
+
+
+@given(rows=st.lists(st.builds(CheckedPoint, some_series, st.integers(0, 200), values), min_size=1, max_size=60))
+def test_part(rows: list[CheckedPoint]) -> None:
+    """What has a set of dimension keys is counted and added up by itself, after rows are combined."""
+    parts = defaultdict(list)
+    with closing(filled(rows, Combine.LAST)) as spool:
+        for series, hour, value in as_points(sent(spool.batches())):
+            parts[key_set_of(series)].append((series, hour, value))
+        for (metric, keys), points in parts.items():
+            part = spool.part(metric, keys)
+            assert (part.points, part.series) == (len(points), len({series for series, _, _ in points}))
+            assert [hours_since_1970(f"{day} 00") // 24 for day in part.days] == [
+                choose(hour for _, hour, _ in points) // 24 for choose in (min, max)
+            ]
+            assert part.total == MODEL[Combine.SUM]([value for _, _, value in points])
+        assert {*spool.all_metrics()} == {metric for metric, _ in parts}

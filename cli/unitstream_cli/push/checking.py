@@ -171,7 +171,8 @@ class Reading:
     def _objections(self, points: list[CheckedPoint]) -> list[str]:
         if not self.owned.filters:
             return []
-        return list(filter(None, (self.owned.objection(point.series) for point in points)))
+        found = (self.owned.objection(point.series) for point in points)
+        return list(dict.fromkeys(filter(None, found)))
 
     def _count(self, progress: Progress, task: TaskID) -> None:
         self.rows += 1
@@ -204,7 +205,7 @@ class Reading:
         wrong, hints = [], []
         if faults.rows and not skip_invalid:
             wrong.append(f"{counted(faults.rows, 'row')} of {self.rows:,} {'is' if faults.rows == 1 else 'are'} wrong")
-            hints.append("Mend what is wrong, or leave it out with --skip-invalid.")
+            hints.append(f"Mend what is wrong{'' if self.owned.replaces else ', or leave it out with --skip-invalid'}.")
         if faults.repeated:
             points = counted(faults.repeated, "point")
             if combine is None:

@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 
 
 class Owned(NamedTuple):
-    """The series that the producer of the files owns: those that pass all filters, each beside its text."""
+    """The series that the producer of the files owns: those that pass all filters, each beside its text.
+
+    `replaces`: what the files do not have of them is deleted.
+    """
 
     filters: tuple[tuple[str, Filter], ...] = ()
+    replaces: bool = False
 
     def objection(self, series: SeriesKey) -> str | None:
         """Return why a series is not among them, None if it is."""
@@ -44,9 +48,10 @@ def owned_by(options: ReplaceOptions, *, skip_invalid: bool) -> Owned:
     if options.replace and skip_invalid:
         raise usage("--replace would delete the points of the rows that --skip-invalid leaves out.")
     try:
-        return Owned(tuple((text, parse_filter(text)) for text in options.replace_filter or ()))
+        filters = tuple((text, parse_filter(text)) for text in options.replace_filter or ())
     except ValueError as exc:
         raise usage(f"--replace-filter {exc}.") from exc
+    return Owned(filters, options.replace)
 
 
 def selections(spool: Spool, agg_func: AggFunc, options: ReplaceOptions) -> list[Selection]:

@@ -173,8 +173,10 @@ class Summary:
         lines = [f"To take it back: {printable(command)} --received-from {received[0]}"]
         if others:
             lines.append("The same for each of the other metrics.")
-        if self.outcome.counts.updated:
-            lines.append("The values that were replaced do not come back by that.")
+        if before := self.outcome.counts.updated + self.outcome.counts.unchanged:
+            lines.append(
+                f"That deletes {counted(before, 'point')} too that had a value before, which does not come back."
+            )
         return lines
 
 

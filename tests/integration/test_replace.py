@@ -1,0 +1,140 @@
+"""`unitstream push --replace` against the real handlers: what the files no longer have is deleted, and no more."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+from bills import bill, expected, written
+from pushing import QUOTA, Fault, Push, environment, start_push
+from stack import DEMO_TOKEN
+
+from unitstream_cli.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from deployed import Deployed
+
+    Event = dict[str, Any]
+    Points = Callable[[], dict[tuple[str, str, int], float]]
+
+
+def test_a_restated_bill(producer: Push, points: Points) -> None:
+    """A service that vanished is deleted, what stayed is unchanged, and other days and metrics stay as they are."""
+    november = bill().assign(timestamp=lambda frame: frame["timestamp"].str.replace("2022-10", "2022-11"))
+    orders = bill().assign(metric_name="orders")
+    producer(written(producer, pd.concat([bill(), november, orders])))
+    restated = pd.concat([bill("a"), bill("b", factor=1.5)])
+    file = written(producer, restated)
+    asked = producer.document(file, "--replace", "--dry-run")
+    told = producer.document(file, "--replace")
+    for counts in (asked, told):
+        assert [counts[name] for name in ("created", "updated", "unchanged", "deleted")] == [0, 300, 300, 300]
+    assert told["deleted_series"] == 1
+    assert points() == expected(restated) | expected(november) | expected(orders)
+    again = producer(file, "--replace")
+    assert (again.exit_code, "  0  deleted" in again.stdout) == (ExitCode.OK, True)
+
+
+def test_replaced_dimensions(producer: Push, points: Points) -> None:
+    """With other dimensions nothing doubles, so nothing is asked, and what had the old ones is gone."""
+    producer(written(producer, bill()))
+    assert producer(written(producer, bill(region="eu")), "--replace").exit_code == ExitCode.OK
+    assert points() == expected(bill(region="eu"))
+
+
+def test_more_days_than_the_files_have(producer: Push, points: Points) -> None:
+    """They can be widened, and not narrowed."""
+    producer(written(producer, bill()))
+    file = written(producer, bill("a", hours=24))
+    narrow = producer(file, "--replace", "--replace-from", "2022-10-02")
+    assert narrow.exit_code == ExitCode.BAD_INPUT
+    assert "2022-10-02 leaves out days of the files, which go from 2022-10-01 to 2022-10-01" in narrow.stderr
+    wide = ["--replace-from", "2022-09-01", "--replace-to", "2022-10-12"]
+    assert producer(file, "--replace", *wide).exit_code == ExitCode.OK
+    last_day = bill()[lambda frame: frame["timestamp"] > "2022-10-13"]
+    assert points() == expected(bill("a", hours=24)) | expected(last_day)
+
+
+def test_what_another_producer_owns(producer: Push, points: Points) -> None:
+    """A filter keeps it, and every row must pass the filter: else nothing is sent."""
+    theirs, ours = bill("ab", account="2"), bill("abc", account="1")
+    producer(written(producer, pd.concat([theirs, ours])))
+    own = ["--replace", "--replace-filter", "account:1"]
+    assert producer(written(producer, bill("a", account="1")), *own).exit_code == ExitCode.OK
+    assert points() == expected(theirs) | expected(bill("a", account="1"))
+    refused = producer(written(producer, pd.concat([bill("a", account="1"), bill("b", hours=1, account="2")])), *own)
+    assert refused.exit_code == ExitCode.BAD_INPUT
+    assert "bill.csv:302: --replace-filter account:1 keeps other points only: of account, it is '2'" in refused.stderr
+    assert "1 row of 301 is wrong" in refused.stderr
+    assert points() == expected(theirs) | expected(bill("a", account="1"))
+    more = producer(written(producer, bill("a", account="1", region="eu")), *own)
+    assert (more.exit_code, "had the dimensions account, region, service" in more.stderr) == (ExitCode.BAD_INPUT, True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--replace", "--skip-invalid"],
+        ["--replace-from", "2022-10-01"],
+        ["--replace-filter", "region:eu"],
+        ["--replace", "--replace-filter", "region"],
+    ],
+)
+def test_usage(producer: Push, options: list[str]) -> None:
+    """What would delete rows that were left out, or has no meaning alone, is wrong usage."""
+    assert producer(written(producer, bill()), *options).exit_code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("resume", [[], ["--resume"]])
+def test_replacing_that_was_interrupted(producer: Push, deployed: Deployed, points: Points, resume: list[str]) -> None:
+    """When all is sent and nothing deleted, the same command completes it; with --resume only that is left to do."""
+    producer(written(producer, bill()))
+    file = written(producer, bill("a", factor=2))
+    deployed.before_deleting = lambda _: Fault(429, QUOTA, "3600")
+    failed = producer(file, "--replace")
+    assert failed.exit_code == ExitCode.UNREACHABLE
+    assert "Not everything is replaced" in failed.stdout
+    assert points() == expected(bill("bc")) | expected(bill("a", factor=2))
+    deployed.before_deleting = lambda _: None
+    sent = len(deployed.requests)
+    completed = producer.document(file, "--replace", *resume)
+    assert (completed["skipped"], completed["deleted"]) == (300 if resume else 0, 600)
+    assert len(deployed.requests) - sent == (0 if resume else 1)
+    assert points() == expected(bill("a", factor=2))
+
+
+def test_a_push_that_failed_deletes_nothing(producer: Push, deployed: Deployed, points: Points) -> None:
+    """What was there before stays for as long as not all is saved that takes its place."""
+    producer(written(producer, bill()))
+    deployed.before = lambda _: Fault(429, QUOTA, "3600")
+    assert producer(written(producer, bill("a", factor=2)), "--replace").exit_code == ExitCode.UNREACHABLE
+    assert points() == expected(bill())
+    assert deployed.deletions == 0
+
+
+def test_killed_between_sending_and_deleting(producer: Push, deployed: Deployed, points: Points) -> None:
+    """The journal knows when the first request was received, so what a killed producer has saved is not deleted."""
+    producer(written(producer, bill()))
+    file = written(producer, bill("a", factor=2))
+    reached, gate = threading.Event(), threading.Event()
+
+    def held(_: int) -> Fault:
+        reached.set()
+        assert gate.wait(60)
+        return Fault(429, QUOTA, "3600")
+
+    deployed.before_deleting = held
+    variables = environment(deployed.url, producer.folder / "state", token=DEMO_TOKEN)
+    process = start_push([file, "--agg-func", "Sum", "--replace"], variables)
+    assert reached.wait(60)
+    process.kill()
+    process.communicate()
+    gate.set()
+    deployed.before_deleting = lambda _: None
+    completed = producer.document(file, "--replace", "--resume")
+    assert (completed["skipped"], completed["sent"], completed["deleted"]) == (300, 0, 600)
+    assert points() == expected(bill("a", factor=2))
