@@ -8,12 +8,37 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from pushing import Service
 from stack import DEMO_TOKEN
 from support import get_event, proxy_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+def day_by_day(invoke: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Return a service that has time for one day only, when it deletes."""
+
+    def with_little_time(event: dict[str, Any]) -> dict[str, Any]:
+        parameters = event["multiValueQueryStringParameters"] or {}
+        if event["httpMethod"] != "DELETE" or parameters["start_date"] == parameters["end_date"]:
+            return invoke(event)
+        if "dry_run" in parameters:
+            return _problem(400, "answer-too-large")
+        for day in pd.date_range(parameters["start_date"][0], parameters["end_date"][0]):
+            of_day = parameters | {name: [f"{day:%Y-%m-%d}"] for name in ("start_date", "end_date")}
+            answer = json.loads(invoke(event | {"multiValueQueryStringParameters": of_day})["body"])
+            if answer["deleted"]:
+                return _problem(503, "out-of-time", **answer)
+        return {"statusCode": 200, "body": json.dumps({"deleted": 0, "series": 0})}
+
+    return with_little_time
+
+
+def _problem(status: int, kind: str, **members: Any) -> dict[str, Any]:
+    document = {"type": f"urn:unitstream:problem:{kind}", "title": kind, "status": status}
+    return {"statusCode": status, "body": json.dumps(document | members)}
 
 
 class Deployed(Service):

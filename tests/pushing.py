@@ -399,6 +399,11 @@ def environment(url: str, state: Path, api_key: str = API_KEY, token: str = TOKE
 
 def start_push(arguments: list[str], variables: Mapping[str, str], **how: Any) -> subprocess.Popen[str]:
     """Start `unitstream push` as a process of its own."""
-    command = [sys.executable, "-W", "error", "-c", RUN, "push", *arguments]
+    return start(["push", *arguments], variables, **how)
+
+
+def start(arguments: list[str], variables: Mapping[str, str], **how: Any) -> subprocess.Popen[str]:
+    """Start a command as a process of its own."""
+    command = [sys.executable, "-W", "error", "-c", RUN, *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | how
     return subprocess.Popen(command, env=dict(variables), text=True, **pipes)

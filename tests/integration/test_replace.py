@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 from bills import bill, expected, written
+from deployed import day_by_day
 from pushing import QUOTA, Fault, Push, environment, start_push
 from stack import DEMO_TOKEN
 
@@ -89,6 +90,14 @@ def test_usage(producer: Push, options: list[str]) -> None:
     assert producer(written(producer, bill()), *options).exit_code == ExitCode.USAGE
 
 
+def test_filters_that_the_service_refuses(producer: Push, deployed: Deployed) -> None:
+    """They are refused before anything is sent: later, nothing could be deleted."""
+    filters = [option for n in range(21) for option in ("--replace-filter", f"-service:{n}")]
+    refused = producer(written(producer, bill()), "--replace", *filters)
+    assert (refused.exit_code, "filter must occur at most 20 times" in refused.stderr) == (ExitCode.BAD_INPUT, True)
+    assert not deployed.events
+
+
 @pytest.mark.parametrize("resume", [[], ["--resume"]])
 def test_replacing_that_was_interrupted(producer: Push, deployed: Deployed, points: Points, resume: list[str]) -> None:
     """When all is sent and nothing deleted, the same command completes it; with --resume only that is left to do."""
@@ -105,6 +114,17 @@ def test_replacing_that_was_interrupted(producer: Push, deployed: Deployed, poin
     assert (completed["skipped"], completed["deleted"]) == (300 if resume else 0, 600)
     assert len(deployed.requests) - sent == (0 if resume else 1)
     assert points() == expected(bill("a", factor=2))
+
+
+def test_deleting_that_takes_several_requests(producer: Push, deployed: Deployed, points: Points) -> None:
+    """Where the time runs out while it deletes, it goes on until nothing is left that the files do not have."""
+    producer(written(producer, bill()))
+    deployed.invoke = day_by_day(deployed.invoke)
+    file = written(producer, bill("a"))
+    asked = producer.document(file, "--replace", "--dry-run")
+    told = producer.document(file, "--replace")
+    assert (asked["deleted"], told["deleted"], told["deleted_series"]) == (600, 600, None)
+    assert points() == expected(bill("a"))
 
 
 def test_a_push_that_failed_deletes_nothing(producer: Push, deployed: Deployed, points: Points) -> None:

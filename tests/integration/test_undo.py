@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
 from bills import bill, expected, total, written
+from deployed import day_by_day
+from pushing import environment, start
+from stack import DEMO_TOKEN
 
 from unitstream_cli.errors import ExitCode
 
@@ -200,27 +205,39 @@ def test_received(producer: Push) -> None:
 def test_deleting_that_takes_several_requests(producer: Push, deployed: Deployed, points: Points) -> None:
     """A preview that is too large is asked in halves; a deletion whose time runs out goes on until all is deleted."""
     producer(written(producer, bill()))
-    invoke = deployed.invoke
-
-    def by_day(event: Event) -> Event:
-        parameters = event["multiValueQueryStringParameters"] or {}
-        if event["httpMethod"] != "DELETE" or parameters["start_date"] == parameters["end_date"]:
-            return invoke(event)
-        if "dry_run" in parameters:
-            problem = {"type": "urn:unitstream:problem:answer-too-large", "title": "Too large", "status": 400}
-            return {"statusCode": 400, "body": json.dumps(problem)}
-        for day in pd.date_range(parameters["start_date"][0], parameters["end_date"][0]):
-            of_day = parameters | {name: [f"{day:%Y-%m-%d}"] for name in ("start_date", "end_date")}
-            answer = json.loads(invoke(event | {"multiValueQueryStringParameters": of_day})["body"])
-            if answer["deleted"]:
-                problem = {"type": "urn:unitstream:problem:out-of-time", "title": "Not all in time", "status": 503}
-                return {"statusCode": 503, "body": json.dumps(problem | answer)}
-        return {"statusCode": 200, "body": json.dumps({"deleted": 0, "series": 0})}
-
-    deployed.invoke = by_day
+    deployed.invoke = day_by_day(deployed.invoke)
     done = producer.run("delete", "cost:Sum", *DAYS, "--yes", "--json")
     told = document(done)
     assert done.exit_code == ExitCode.OK
     assert [told[name] for name in ("found", "found_series", "deleted", "deleted_series")] == [900, None, 900, None]
     assert (told["first_timestamp"], told["last_timestamp"]) == ("2022-10-01T00:00:00Z", "2022-10-13T11:00:00Z")
+    assert points() == {}
+
+
+def test_interrupted(producer: Push, deployed: Deployed, points: Points) -> None:
+    """Ctrl-C lets the request under way end, and says that the same command goes on."""
+    producer(written(producer, bill()))
+    deployed.invoke = day_by_day(deployed.invoke)
+    reached, gate = threading.Event(), threading.Event()
+
+    def held(number: int) -> None:
+        if number == 3:
+            reached.set()
+            assert gate.wait(60)
+
+    deployed.before_deleting = held
+    variables = environment(deployed.url, producer.folder / "state", token=DEMO_TOKEN)
+    process = start(["delete", "cost:Sum", *DAYS, "--yes", "--json"], variables)
+    assert reached.wait(60)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr
+    while not process.stderr.readline().startswith("Stopping: "):
+        pass
+    gate.set()
+    out, err = process.communicate()
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert "Deleted 288 points so far. The same command goes on." in err
+    assert (json.loads(out)["complete"], json.loads(out)["deleted"]) == (False, 288)
+    assert len(points()) == 900 - 288
+    assert producer.run("delete", "cost:Sum", *DAYS, "--yes").exit_code == ExitCode.OK
     assert points() == {}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from unitstream.instants import FORMS, instant_text, parse_instant
 from unitstream.periods import Timeframe
 from unitstream_cli.answers import Refused
 from unitstream_cli.api import GIVE_UP_AFTER_SECONDS, Api
@@ -26,19 +26,13 @@ from unitstream_cli.settings import JsonOption, Options, Service
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_EPOCH = re.compile(r"[0-9]{13}")
 
-
-def moment(text: str) -> str:
-    """Read a time, and return it as the service writes it."""
+def instant(text: str) -> str:
+    """Read an instant, and return it as the service writes it."""
     try:
-        read = datetime.fromtimestamp(int(text) / 1000, UTC) if _EPOCH.fullmatch(text) else datetime.fromisoformat(text)
+        return instant_text(parse_instant(text))
     except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is no time: write it like 2022-10-31T21:05:00.123Z, or as 13 digits of milliseconds since 1970."
-        ) from None
-    read = read if read.tzinfo else read.replace(tzinfo=UTC)
-    return read.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        raise typer.BadParameter(f"{text!r} is no instant: it is {FORMS}.") from None
 
 
 class Days(NamedTuple):
@@ -70,7 +64,7 @@ class Received(NamedTuple):
         str | None,
         typer.Option(
             "--received-from",
-            parser=moment,
+            parser=instant,
             metavar="TIME",
             help="Only points that were last received at this time or later, such as the one that a push tells.",
         ),
@@ -78,7 +72,7 @@ class Received(NamedTuple):
     received_before: Annotated[
         str | None,
         typer.Option(
-            "--received-before", parser=moment, metavar="TIME", help="Only points that were last received before."
+            "--received-before", parser=instant, metavar="TIME", help="Only points that were last received before."
         ),
     ] = None
 

@@ -8,8 +8,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from unitstream.decimals import exactly
+from unitstream.problems import InvalidRequest
+from unitstream.questions import delete_question
 from unitstream_cli.answers import Refused
-from unitstream_cli.errors import Interrupted
+from unitstream_cli.errors import BadInput, Interrupted
+from unitstream_cli.reads.asking import refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,6 +83,15 @@ class Deletion:
     points: int = 0
     series: int | None = 0
     notices: list[dict[str, Any]] = field(default_factory=list)
+
+
+def check(selection: Selection) -> None:
+    """Refuse what the service would. Raises `BadInput`."""
+    given = selection.parameters()
+    try:
+        delete_question({name: value if isinstance(value, list) else [value] for name, value in given.items()})
+    except InvalidRequest as exc:
+        raise BadInput("\n".join(refusals([error.to_json() for error in exc.errors]))) from exc
 
 
 def preview(api: Api, selection: Selection) -> Preview:

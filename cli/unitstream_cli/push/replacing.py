@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from unitstream.filters import Filter, parse_filter
 from unitstream.identity import Metric
 from unitstream.periods import Timeframe
-from unitstream_cli.deletes.deleting import Deletion, Selection, delete, preview
+from unitstream_cli.deletes.deleting import Deletion, Selection, check, delete, preview
 from unitstream_cli.errors import BadInput
 from unitstream_cli.push.plan import usage
 
@@ -64,7 +64,10 @@ def selections(spool: Spool, agg_func: AggFunc, options: ReplaceOptions) -> list
                 f"{option} {given} leaves out days of the files, which go from {first} to {last}. Nothing was sent."
             )
     filters = options.replace_filter or []
-    return [Selection(Metric(name, agg_func), Timeframe(start, end), filters) for name in spool.all_metrics()]
+    found = [Selection(Metric(name, agg_func), Timeframe(start, end), filters) for name in spool.all_metrics()]
+    # With the server's own rules: later, all would be sent and nothing deleted.
+    check(found[0])
+    return found
 
 
 def replace(
