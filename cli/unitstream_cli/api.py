@@ -50,11 +50,13 @@ _random = SystemRandom()
 class Exchange:
     """A request on its way: how often it was sent, and whether one that failed may have been carried out in part.
 
-    `notices` are what the service said of what is allowed but looks like a mistake.
+    `received_at` is when the service received the last of those, if it said so. `notices` are what it said of what is
+    allowed but looks like a mistake.
     """
 
     attempts: int = 0
     in_doubt: bool = False
+    received_at: str | None = None
     notices: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -197,6 +199,7 @@ class Api:
             return answer
         if answer.status == 429 or answer.status >= 500:
             exchange.notices += problem.get("notices", [])
+            exchange.received_at = problem.get("received_at", exchange.received_at)
             # The gateway's own 429 says that the function never saw the request.
             exchange.in_doubt |= answer.status != 429
             raise _TryAgain(f"the service answered {status_and_title(answer, problem)}", retry_after(answer))

@@ -412,8 +412,13 @@ def test_other_token(push: Push) -> None:
 def test_failed_in_doubt(push: Push) -> None:
     """What may or may not be saved is not counted as saved."""
     push.service.before = lambda _: Fault(0, saves=True)
-    document = push.document(push.file(ORDERS), "--give-up-after", "0")
+    file = push.file(ORDERS)
+    document = push.document(file, "--give-up-after", "0")
     assert (document["sent"], document["in_doubt"], document["not_sent"]) == (0, 24, 0)
+    assert document["received_from"] is None
+    moment = "2026-11-25T21:02:18.123Z"
+    push.service.before = lambda _: Fault(503, {"title": "Not everything was saved in time", "received_at": moment})
+    assert push.document(file, "--give-up-after", "0")["received_from"] == moment
 
 
 def test_other_content_in_between(push: Push) -> None:

@@ -49,12 +49,19 @@ def look_ahead(
     Raises `BadInput` when a mistake is likely, and else what a request raises.
     """
     sample, exchange = reading.spool.sample(SAMPLED_POINTS), Exchange()
-    api = Api(to, stop=Event(), give_up_after=give_up_after, notice=say)
+    task = progress.add_task("Looking", total=None, notice="", speed="")
+    api = Api(
+        to,
+        stop=Event(),
+        give_up_after=give_up_after,
+        notice=lambda reason: progress.update(task, notice=reason),
+    )
     with contextlib.closing(api):
         try:
             answer = Sender(api, to.token, agg_func, parallel=1, dry_run=True).deliver(sample.batch, exchange)
         except Refused as exc:
             raise with_places(exc, sample.batch, reading) from exc
+    progress.remove_task(task)
     changes = changes_of(answer, sample.batch)
     if not (checks.new_dimensions or replaces_all):
         _check_dimensions(reading, sample, exchange.notices, agg_func)

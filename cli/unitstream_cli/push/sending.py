@@ -161,6 +161,8 @@ def _settle(outcome: Delivery, future: Future[Ingested], batch: Batch, exchange:
     except CommandFailed as failure:
         if exchange.in_doubt:
             outcome.in_doubt += batch.points
+        if exchange.received_at:
+            outcome.note(exchange.received_at)
         # What stopped the push, rather than what was stopped by it.
         if outcome.failure is None or isinstance(outcome.failure, Interrupted):
             outcome.failure = failure
