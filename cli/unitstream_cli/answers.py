@@ -42,12 +42,16 @@ class Ingested(NamedTuple):
 
 
 class Deleted(NamedTuple):
-    """What a request has deleted, or would. Unless it is `complete`, it goes on after a `pause` in seconds."""
+    """What a request has deleted, or would. Unless it is `complete`, it goes on after a `pause` in seconds.
+
+    `in_doubt`: an earlier attempt, which failed, may have deleted more.
+    """
 
     points: int
     series: int
     complete: bool
     pause: float
+    in_doubt: bool
     document: dict[str, Any]
 
 

@@ -147,14 +147,15 @@ class Api:
         An answer that says what was deleted before the time ran out is progress, and no failure.
         """
         headers = {"X-Data-Stream-Token": self._service.token}
-        path = f"/api/points?{urlencode(parameters, doseq=True)}"
-        answer = self._request("DELETE", path, headers, None, Exchange())
+        path, exchange = f"/api/points?{urlencode(parameters, doseq=True)}", Exchange()
+        answer = self._request("DELETE", path, headers, None, exchange)
         try:
             document = answer.json()
             points, series = int(document["deleted"]), int(document["series"])
         except (ValueError, KeyError, TypeError) as exc:
             raise not_the_api(self._service, answer) from exc
-        return Deleted(points, series, answer.status == 200, retry_after(answer) or 0.0, document)
+        pause = retry_after(answer) or 0.0
+        return Deleted(points, series, answer.status == 200, pause, exchange.in_doubt, document)
 
     def _request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, exchange: Exchange

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import threading
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,7 @@ import pandas as pd
 import pytest
 from bills import bill, expected, total, written
 from deployed import day_by_day
-from pushing import environment, start
+from pushing import Fault, environment, start
 from stack import DEMO_TOKEN
 
 from unitstream_cli.errors import ExitCode
@@ -241,3 +243,31 @@ def test_interrupted(producer: Push, deployed: Deployed, points: Points) -> None
     assert len(points()) == 900 - 288
     assert producer.run("delete", "cost:Sum", *DAYS, "--yes").exit_code == ExitCode.OK
     assert points() == {}
+
+
+def test_an_answer_that_was_lost(producer: Push, deployed: Deployed, points: Points) -> None:
+    """What was deleted and not told is not claimed, and not denied."""
+    producer(written(producer, bill()))
+    deployed.before_deleting = lambda number: Fault(0, saves=True) if number == 0 else None
+    done = producer.run("delete", "cost:Sum", *DAYS, "--yes")
+    assert (done.exit_code, "Deleted at least 0 points of cost:Sum." in done.stdout) == (ExitCode.OK, True)
+    assert points() == {}
+
+
+def test_interrupted_while_it_asks(producer: Push, deployed: Deployed, points: Points) -> None:
+    """Ctrl-C at the question ends it, and nothing is deleted."""
+    producer(written(producer, bill()))
+    ours, theirs = pty.openpty()
+    variables = environment(deployed.url, producer.folder / "state", token=DEMO_TOKEN)
+    process = start(["delete", "cost:Sum", *DAYS], variables, stdin=theirs, stdout=theirs)
+    assert process.stderr
+    shown = ""
+    while "[y/N]" not in shown:
+        shown += process.stderr.read(1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    for end in (ours, theirs):
+        os.close(end)
+    assert process.returncode == ExitCode.INTERRUPTED
+    assert "nothing was deleted" in err
+    assert len(points()) == 900

@@ -99,6 +99,7 @@ class Result:
             "sum": float(found.total) if found.points else None,
             "deleted": deletion.points,
             "deleted_series": deletion.series,
+            "in_doubt": deletion.in_doubt,
             "notices": [*found.notices],
         }
 
@@ -192,9 +193,9 @@ def _delete(to: Service, result: Result, signals: Signals, give_up_after: float)
 
 def _told(result: Result) -> str:
     deletion = result.deletion
+    points = ("at least " if deletion.in_doubt else "") + points_of_series(deletion.points, deletion.series)
     return (
-        f"Deleted {points_of_series(deletion.points, deletion.series)} of {name_of(result.selection.metric)}. "
-        "A replay of what was received before has no effect."
+        f"Deleted {points} of {name_of(result.selection.metric)}. A replay of what was received before has no effect."
     )
 
 

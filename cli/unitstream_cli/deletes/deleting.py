@@ -78,10 +78,14 @@ class Preview(NamedTuple):
 
 @dataclass
 class Deletion:
-    """What was deleted so far. `series` is None where several answers may have counted the same."""
+    """What was deleted so far. `series` is None where several answers may have counted the same.
+
+    `in_doubt`: answers were lost, so it may be more.
+    """
 
     points: int = 0
     series: int | None = 0
+    in_doubt: bool = False
     notices: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -130,7 +134,8 @@ def delete(api: Api, selection: Selection, deletion: Deletion, progress: Callabl
         answer = api.delete(selection.parameters())
         answers += 1
         deletion.points += answer.points
-        deletion.series = None if answers > 1 or before is None else before + answer.series
+        deletion.series = None if answers > 1 or before is None or answer.in_doubt else before + answer.series
+        deletion.in_doubt |= answer.in_doubt
         deletion.notices += answer.document.get("notices", [])
         progress()
         if answer.complete:

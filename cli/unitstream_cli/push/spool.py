@@ -185,29 +185,25 @@ class Spool:
 
     def part(self, metric: str, keys: Iterable[str]) -> Part:
         """Return what there is of a metric with these dimension keys."""
-        of_series = self._db.execute(
-            "SELECT points.series, COUNT(DISTINCT hour), MIN(hour), MAX(hour) FROM points "
-            "JOIN series ON series.id = points.series WHERE metric = ? AND keys = ? GROUP BY points.series",
-            (metric, _keys(keys)),
-        ).fetchall()
-        values = (self._value(series, hour) for series, *_ in of_series for hour in self._hours(series))
-        first, last = min(row[2] for row in of_series), max(row[3] for row in of_series)
-        return Part(
-            sum(row[1] for row in of_series),
-            len(of_series),
-            (_day(first // _HOURS_A_DAY), _day(last // _HOURS_A_DAY)),
-            float(exact_sum(values)),
+        of = (metric, _keys(keys))
+        points, series, first, last = self._db.execute(
+            "SELECT COUNT(*), COUNT(DISTINCT series), MIN(hour), MAX(hour) FROM (SELECT DISTINCT series, hour "
+            "FROM points WHERE series IN (SELECT id FROM series WHERE metric = ? AND keys = ?))",
+            of,
+        ).fetchone()
+        places = self._db.execute(
+            "SELECT DISTINCT series, hour FROM points "
+            "WHERE series IN (SELECT id FROM series WHERE metric = ? AND keys = ?)",
+            of,
         )
+        total = exact_sum(self._value(*place) for place in places)
+        return Part(points, series, (_day(first // _HOURS_A_DAY), _day(last // _HOURS_A_DAY)), float(total))
 
     def _value(self, series: int, hour: int) -> float:
         """Return the value of a point."""
         query = f"SELECT value FROM points WHERE series = ? AND hour = ? ORDER BY {self._order}"  # noqa: S608  # one of two orders
         values = (value for (value,) in self._db.execute(query, (series, hour)))
         return self._combine.of(values) if self._combine else next(values)
-
-    def _hours(self, series: int) -> list[int]:
-        found = self._db.execute("SELECT DISTINCT hour FROM points WHERE series = ?", (series,))
-        return [hour for (hour,) in found]
 
     def all_metrics(self) -> Iterator[str]:
         """Yield the names of all metrics, however many they are."""
