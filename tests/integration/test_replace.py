@@ -127,6 +127,15 @@ def test_deleting_that_takes_several_requests(producer: Push, deployed: Deployed
     assert points() == expected(bill("a"))
 
 
+def test_an_answer_that_was_lost(producer: Push, deployed: Deployed, points: Points) -> None:
+    """What was deleted and not told is not denied."""
+    producer(written(producer, bill()))
+    deployed.before_deleting = lambda number: Fault(0, saves=True) if number == 0 else None
+    done = producer(written(producer, bill("a")), "--replace")
+    assert (done.exit_code, "  0  deleted, or more: an answer was lost" in done.stdout) == (ExitCode.OK, True)
+    assert points() == expected(bill("a"))
+
+
 def test_a_push_that_failed_deletes_nothing(producer: Push, deployed: Deployed, points: Points) -> None:
     """What was there before stays for as long as not all is saved that takes its place."""
     producer(written(producer, bill()))

@@ -100,7 +100,8 @@ class Summary:
         ]
         figures = outcome.counts._asdict()
         if self.replaces:
-            figures["deleted"] = self.deletion.points
+            lost = ", or more: an answer was lost" if self.deletion.in_doubt else ""
+            figures[f"deleted{lost}"] = self.deletion.points
         if outcome.skipped:
             figures["skipped, saved by an earlier push"] = outcome.skipped
         if outcome.in_doubt:
