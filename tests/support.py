@@ -169,7 +169,7 @@ class Stack:
 
     def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
         """Invoke the function that `event` is for, past the gateway."""
-        function = self.outputs()["IngestFunctionName" if event["httpMethod"] == "POST" else "ViewsFunctionName"]
+        function = self.outputs()["ViewsFunctionName" if event["httpMethod"] == "GET" else "IngestFunctionName"]
         answer = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
         assert "FunctionError" not in answer
         payload: dict[str, Any] = json.loads(answer["Payload"].read())

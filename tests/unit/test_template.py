@@ -565,7 +565,7 @@ def metrics(deployed: dict[str, Any]) -> dict[tuple[str, ...], set[str]]:
         names |= {f"Status{HTTPStatus[name].value}" for name in re.findall(r"HTTPStatus\.([A-Z_]+)", code)}
         of_function[function] = names
         if 'f"Points{' in code:
-            names |= {f"Points{name.capitalize()}" for name in Counts._fields}
+            names |= {f"Points{name.capitalize()}" for name in (*Counts._fields, "deleted")}
     names = of_function["ingest"]
     assert "PointsCreated" in names
     for log in properties_of(deployed, "AWS::Logs::MetricFilter").values():
