@@ -22,6 +22,7 @@ from unitstream import days, identity, payload, problems, questions, store, valu
 from unitstream.aggregates import Cell
 from unitstream.days import Counts, Deletions
 from unitstream.identity import AggFunc
+from unitstream.instants import EPOCH_MILLISECONDS, ISO
 from unitstream.periods import Granularity
 from unitstream.points import StoredPoint
 from unitstream.reading import MetricSummary
@@ -211,6 +212,7 @@ def _constants() -> dict[str, Any]:
         "Granularity": get_args(Granularity),
         "MAX_BODY_MB": payload.MAX_BODY_BYTES // 1024**2,
         "SMALLEST_VALUE": -values.LARGEST_MAGNITUDE,
+        "INSTANT": _in_full(ISO, EPOCH_MILLISECONDS),
         "NUMBER": _in_full(values.NUMBER),
         "TIMESTAMP": _in_full(DATETIME, COMPACT, EPOCH),
         "TOKEN_HEADER": TOKEN_HEADER,

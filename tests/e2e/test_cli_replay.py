@@ -34,7 +34,7 @@ def stored(stack: Stack) -> dict[str, Any]:
 def counts_of(replayed: subprocess.CompletedProcess[str]) -> list[dict[str, int]]:
     """Return the counts of each event, without those that are zero."""
     bodies = [event["body"] for event in json.loads(replayed.stdout)["events"]]
-    return [{name: count for name, count in body.items() if count} for body in bodies]
+    return [{name: count for name, count in body.items() if count and name != "received_at"} for body in bodies]
 
 
 def test_replaying_yesterdays_events_undoes_no_correction(stack: Stack, unitstream: Command, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_each_event_is_a_line_and_the_exit_code_tells_of_those_that_failed(units
 def test_the_events_of_the_repository_get_their_answers_each_time(stack: Stack, tmp_path: Path) -> None:
     """What `make replay` does, twice."""
     (tmp_path / ".local").symlink_to(stack.home)
-    events = [str(path) for path in EVENTS.glob("ingest_*.json")]
+    events = [str(path) for path in EVENTS.glob("*.json") if json.loads(path.read_text())["httpMethod"] != "GET"]
     for _ in range(2):
         for script, arguments in (("forget_events.py", []), ("compare_answers.py", events)):
             command = [sys.executable, str(support.REPOSITORY / "local" / script), *arguments]

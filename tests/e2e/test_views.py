@@ -118,8 +118,12 @@ def test_a_table_is_read_by_pandas(stack: Stack, pushed: pd.DataFrame) -> None:
 def test_metrics_series_and_points_are_found(stack: Stack, pushed: pd.DataFrame) -> None:
     """Page by page, none twice and none left out."""
     found = [one for page in pages(stack, "/api/metrics", limit=1) for one in page["metrics"]]
-    described = {"metric_agg_func": "Sum", "dimension_keys": ["region"], "dimension_key_sets": [["region"]]}
-    described |= {"first_day": PREVIOUS_FIRST_DAY, "last_day": LAST_DAY}
+    described: dict[str, Any] = {
+        "metric_agg_func": "Sum",
+        "dimension_keys": ["region"],
+        "dimension_key_sets": [["region"]],
+    }
+    described |= {"first_day": PREVIOUS_FIRST_DAY, "last_day": LAST_DAY, "last_deleted_at": None}
     for name in (COSTS, ORDERS):
         assert [one for one in found if one["metric_name"] == name] == [{"metric_name": name} | described]
 

@@ -9,8 +9,8 @@ FORMS = "ISO 8601, such as 2022-10-01T13:00:00Z, or 13 digits of epoch milliseco
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 # The years 2001 to 2286. Fewer digits would be seconds, or a date.
-_EPOCH_MILLISECONDS = re.compile(r"[1-9][0-9]{12}")
-_ISO = re.compile(
+EPOCH_MILLISECONDS = re.compile(r"[1-9][0-9]{12}")
+ISO = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"(?:[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)? ?(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
 )
@@ -27,9 +27,9 @@ def parse_instant(text: str) -> int:
 
     Without an offset it is in UTC, and a day is its midnight. Raises `ValueError`.
     """
-    if _EPOCH_MILLISECONDS.fullmatch(text):
+    if EPOCH_MILLISECONDS.fullmatch(text):
         return int(text)
-    if not _ISO.fullmatch(text):
+    if not ISO.fullmatch(text):
         raise ValueError(f"not {FORMS}")
     moment = datetime.fromisoformat(f"{text[:10]} {text[11:].replace(' ', '').upper()}".strip())
     return -((_EPOCH - (moment if moment.tzinfo else moment.replace(tzinfo=UTC))) // _MILLISECOND)
