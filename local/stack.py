@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
+from unitstream.rights import Right
 from unitstream_cli.admin.aws import LOCAL_KEY, LOCAL_REGION
 from unitstream_cli.admin.registry import Registry
 
@@ -38,6 +39,9 @@ STACK_NAME = "unitstream-local"
 STAGE = "v1"
 # Known to everybody, so it exists in the local stack only: the events in events/ carry it.
 DEMO_TOKEN = "ds_local-demo-stream-0000000000000000000000000"  # noqa: S105  # it opens nothing
+# Of the same stream, each with one right.
+DEMO_WRITE_TOKEN = "ds_local-demo-writer-0000000000000000000000000"  # noqa: S105  # as above
+DEMO_READ_TOKEN = "ds_local-demo-reader-0000000000000000000000000"  # noqa: S105  # as above
 DEMO_STREAM_ID = DEMO_NAME = "demo"
 STARTS_WITHIN_SECONDS = 60
 # Less than the command waits for an answer of the local stack.
@@ -191,7 +195,10 @@ def _bring_up(home: Path, sam: str, endpoint: str) -> None:
     _give_time(client, outputs)
 
     _say("Creating the demo stream")
-    Registry(client("dynamodb"), outputs["StreamsTableName"]).register(DEMO_NAME, DEMO_STREAM_ID, DEMO_TOKEN)
+    registry = Registry(client("dynamodb"), outputs["StreamsTableName"])
+    registry.register(DEMO_NAME, DEMO_STREAM_ID, DEMO_TOKEN)
+    registry.create_token(DEMO_NAME, "writer", [Right.WRITE], secret=DEMO_WRITE_TOKEN)
+    registry.create_token(DEMO_NAME, "reader", [Right.READ], secret=DEMO_READ_TOKEN)
     key = client("apigateway").get_api_key(apiKey=outputs["ApiKeyId"], includeValue=True)["value"]
     api = f"{endpoint}/restapis/{outputs['ApiId']}/{STAGE}/_user_request_"
     url = f"{api}/api/streams/ingest"
@@ -210,6 +217,8 @@ def _bring_up(home: Path, sam: str, endpoint: str) -> None:
             "INGEST_URL": url,
             "API_KEY": key,
             "DATA_STREAM_TOKEN": DEMO_TOKEN,
+            "WRITE_TOKEN": DEMO_WRITE_TOKEN,
+            "READ_TOKEN": DEMO_READ_TOKEN,
             "STACK_NAME": STACK_NAME,
             # Where the file is not in the current directory, it can be the environment: AWS's part of it too.
             "AWS_ENDPOINT_URL": endpoint,

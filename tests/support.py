@@ -22,12 +22,13 @@ from samtranslator.yaml_helper import yaml_parse
 from vega_datasets import data as vega_data
 
 from unitstream.items import RECEIVED, VALUE
+from unitstream.rights import Right
 from unitstream.streams import ACTIVE, token_key
 
 if TYPE_CHECKING:
     import io
     import logging
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from email.message import Message
 
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -107,11 +108,21 @@ def create_table(client: DynamoDBClient, logical_id: str, table_name: str) -> No
     client.create_table(TableName=table_name, **{name: properties[name] for name in kept})
 
 
-def create_stream(client: DynamoDBClient, table_name: str, token: str, stream_id: str, state: str = ACTIVE) -> None:
-    """Put a stream into the Streams table."""
+def create_stream(
+    client: DynamoDBClient,
+    table_name: str,
+    token: str,
+    stream_id: str,
+    *,
+    state: str = ACTIVE,
+    token_name: str = "owner",  # noqa: S107  # a token's name, which is no secret
+    rights: Iterable[str] = Right,
+) -> None:
+    """Put a token of a stream into the Streams table, which is all that functions look at."""
+    texts = {"stream_id": stream_id, "name": stream_id, "token_name": token_name, "state": state}
     client.put_item(
         TableName=table_name,
-        Item=token_key(token) | {"stream_id": {"S": stream_id}, "name": {"S": stream_id}, "state": {"S": state}},
+        Item=token_key(token) | {name: {"S": text} for name, text in texts.items()} | {"rights": {"SS": [*rights]}},
     )
 
 

@@ -86,6 +86,12 @@ def status_and_title(answer: urllib3.BaseHTTPResponse, problem: dict[str, Any]) 
 def failure_of(service: Service, answer: urllib3.BaseHTTPResponse, problem: dict[str, Any]) -> CommandFailed:
     sentence = f"the service answered {status_and_title(answer, problem)}"
     kind = problem.get("type")
+    if kind == "urn:unitstream:problem:right-missing":
+        # The address and the API key are right, and so is the token, but for another purpose.
+        return Rejected(
+            f"{sentence}: {problem.get('detail', '')}".rstrip(": "),
+            "Ask for a token with that right: unitstream tokens create STREAM --name NAME --right RIGHT.",
+        )
     if answer.status in {401, 403}:
         return Rejected(
             f"{sentence}: the API key is not accepted.",

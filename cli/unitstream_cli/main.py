@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from unitstream_cli.admin import streams
+from unitstream_cli.admin import streams, tokens
 from unitstream_cli.admin.replay import replay
 from unitstream_cli.console import say
 from unitstream_cli.deletes.command import delete_points
@@ -87,6 +87,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(streams.app, name="streams")
+app.add_typer(tokens.app, name="tokens")
 app.command(epilog="Example: unitstream push orders.csv --agg-func Sum")(grouped(push))
 app.command(
     "delete", epilog="Example: unitstream delete orders:Sum --from 2022-10-01 --to 2022-10-31 --filter region:eu"

@@ -20,10 +20,10 @@ from unitstream.compression import unpacked
 from unitstream.days import Counts, Deletions
 from unitstream.deleting import Deleter
 from unitstream.dynamodb import LONGEST_CALL, create_client
-from unitstream.instants import instant_text
 from unitstream.payload import MAX_BODY_BYTES, indexes_of, invalid_body, parse
 from unitstream.problems import BodyTooLarge, InvalidRequest, OutOfTime, StreamNotFound, TooMuch, pointer
 from unitstream.questions import delete_question, dry_run_of
+from unitstream.rights import Right
 from unitstream.rounds import Effort, Origin
 from unitstream.store import Store
 from unitstream.streams import StreamsTable
@@ -37,7 +37,9 @@ from unitstream_http import (
     invalid_request,
     logger,
     metrics,
+    open_stream,
     problem,
+    received_at_of,
     stream_not_found,
     token_and_question,
 )
@@ -71,6 +73,7 @@ app = create_resolver()
 @logger.inject_lambda_context(correlation_id_path=correlation_paths.API_GATEWAY_REST, log_event=False, clear_state=True)
 @metrics.log_metrics
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    logger.append_keys(received_at=received_at_of(event))
     response = app.resolve(event, context)
     metrics.add_metric(f"Status{response['statusCode']:d}", MetricUnit.Count, 1)
     return response
@@ -94,7 +97,7 @@ def ingest() -> Response[str]:
         raise BodyTooLarge
     request = parse(body)
     streams, store, _ = tables()
-    origin = origin_of(streams, request.data_stream_token, deadline)
+    origin = origin_of(streams, request.data_stream_token, Right.WRITE, deadline)
     effort = Effort()
     try:
         saved = store.save(request, origin, deadline, effort, dry_run=dry_run)
@@ -115,7 +118,7 @@ def delete_points() -> Response[str]:
     deadline = deadline_of(app, RESERVED_SECONDS)
     token, question = token_and_question(app, delete_question)
     streams, _, deleter = tables()
-    origin = origin_of(streams, token, deadline)
+    origin = origin_of(streams, token, Right.DELETE, deadline)
     effort = Effort()
     try:
         deleted = deleter.delete(question, origin, deadline, effort)
@@ -132,14 +135,13 @@ def delete_points() -> Response[str]:
 
 def received_at() -> dict[str, str]:
     """Return what the points of a request are stored with, as answers say it."""
-    return {"received_at": instant_text(app.current_event.request_context.request_time_epoch)}
+    return {"received_at": received_at_of(app.current_event.raw_event)}
 
 
-def origin_of(streams: StreamsTable, token: str, deadline: float) -> Origin:
-    """Return where a request comes from: the stream that `token` names, and when the gateway got it."""
-    stream_id = streams.find(token, deadline).stream_id
-    logger.append_keys(stream_id=stream_id)
-    return Origin(stream_id, app.current_event.request_context.request_time_epoch)
+def origin_of(streams: StreamsTable, token: str, right: Right, deadline: float) -> Origin:
+    """Return where a request comes from: the stream that `token` opens, and when the gateway got it."""
+    stream = open_stream(streams, token, right, deadline)
+    return Origin(stream.stream_id, app.current_event.request_context.request_time_epoch)
 
 
 def answer_of(counts: Counts | Deletions, notices: Sequence[Finding]) -> dict[str, Any]:

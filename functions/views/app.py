@@ -27,6 +27,7 @@ from unitstream.questions import (
     view_question,
 )
 from unitstream.reading import Reader
+from unitstream.rights import Right
 from unitstream.streams import StreamsTable
 from unitstream.table import Table
 from unitstream.views import UnitMetric, View
@@ -39,7 +40,9 @@ from unitstream_http import (
     invalid_request,
     logger,
     metrics,
+    open_stream,
     problem,
+    received_at_of,
     stream_not_found,
     token_and_question,
 )
@@ -65,6 +68,7 @@ app = create_resolver()
 @metrics.log_metrics
 def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     metrics.add_dimension("function", "views")
+    logger.append_keys(received_at=received_at_of(event))
     # The resolver finds the route by its own text: a metric's name in the path may hold anything, such as what would be
     # stripped as a custom domain's base path.
     response = app.resolve(event | {"path": event["resource"]}, context)
@@ -108,9 +112,9 @@ def respond(
     deadline = deadline_of(app, RESERVED_SECONDS)
     token, question = token_and_question(app, parse)
     streams_table, reader = tables()
-    stream_id = stream_of(token, streams_table, deadline)
+    stream = open_stream(streams_table, token, Right.READ, deadline)
     started = time.perf_counter()
-    answer = read(reader, stream_id, question, deadline)
+    answer = read(reader, stream.stream_id, question, deadline)
     answered = time.perf_counter()
     media_type = forms.media_type_for(accept_header())
     if media_type == forms.CSV:
@@ -133,13 +137,6 @@ def series_question_of_path(query: Query) -> SeriesQuestion:
         for part in ("metric_name", "metric_agg_func")
     )
     return series_question(name, function, query)
-
-
-def stream_of(token: str, streams_table: StreamsTable, deadline: float) -> str:
-    """Return the ID of the stream that `token` names."""
-    stream_id = streams_table.find(token, deadline).stream_id
-    logger.append_keys(stream_id=stream_id)
-    return stream_id
 
 
 def accept_header() -> str:

@@ -11,14 +11,16 @@ import time
 import traceback
 from collections import Counter
 from http import HTTPStatus
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.metrics import MetricUnit
 from botocore.exceptions import ClientError
 
-from unitstream.problems import Finding, InvalidRequest, StreamNotFound
+from unitstream.instants import instant_text
+from unitstream.problems import Finding, InvalidRequest, RightMissing, StreamNotFound
+from unitstream.rights import Right
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
     from unitstream.parameters import Query
     from unitstream.problems import TooMuch
+    from unitstream.streams import Stream, StreamsTable
 
 Question = TypeVar("Question")
 
@@ -45,6 +48,19 @@ def create_resolver() -> APIGatewayRestResolver:
     @app.not_found
     def route_not_found(_: NotFoundError) -> Response[str]:
         return problem(HTTPStatus.NOT_FOUND, "route-not-found", "No such route", "The API has no such path or method.")
+
+    @app.exception_handler(RightMissing)
+    def right_missing(exc: RightMissing) -> Response[str]:
+        logger.warning("right missing", extra={"needed_right": exc.needed})
+        rights = [right for right in Right if right in exc.rights]
+        return problem(
+            HTTPStatus.FORBIDDEN,
+            "right-missing",
+            "Right missing",
+            f"This needs a token with the right to {exc.needed}, and this one's rights are: {', '.join(rights)}.",
+            needed_right=exc.needed,
+            rights=rights,
+        )
 
     # The one place where any exception is caught: the answer must still be a problem, and the alarm must still go off.
     @app.exception_handler(Exception)
@@ -94,6 +110,22 @@ def token_and_question(app: APIGatewayRestResolver, parse: Callable[[Query], Que
     if not token.isascii():
         raise StreamNotFound  # no token is, and what is half of a surrogate pair has no hash
     return token, question
+
+
+def received_at_of(event: dict[str, Any]) -> str:
+    """Return when the gateway got a request, as answers and log lines say it."""
+    return instant_text(event["requestContext"]["requestTimeEpoch"])
+
+
+def open_stream(streams: StreamsTable, token: str, right: Right, deadline: float) -> Stream:
+    """Return the stream that `token` opens. From here on, log lines name both: the token by its name.
+
+    Raises `StreamNotFound`, `RightMissing` when the token lacks `right`, or `OutOfTime`.
+    """
+    stream = streams.find(token, deadline)
+    logger.append_keys(stream_id=stream.stream_id, token=stream.token_name)
+    stream.require(right)
+    return stream
 
 
 def stream_not_found(detail: str) -> Response[str]:

@@ -5,6 +5,7 @@ Problem
 ├── BodyTooLarge    its body, as it was sent or unpacked, has more bytes than it may have
 ├── TooMuch         the question asks for more than one answer can hold, or than can be read in time
 ├── StreamNotFound  the token names no active stream
+├── RightMissing    the token may not do what it is used for
 └── OutOfTime       DynamoDB throttled or failed until the deadline; sending the request again completes it
 """
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from unitstream.days import Counts, Deletions
+    from unitstream.rights import Right
 
 MAX_REPORTED_ERRORS = 100
 # A near miss is worth a hint only for something that could be a name.
@@ -79,6 +81,15 @@ class TooMuch(Problem):
 
 class StreamNotFound(Problem):
     """The token names no stream, or a revoked one."""
+
+
+class RightMissing(Problem):
+    """The token has its `rights`, and not the one that is `needed`."""
+
+    def __init__(self, needed: Right, rights: frozenset[str]) -> None:
+        super().__init__(needed)
+        self.needed = needed
+        self.rights = rights
 
 
 class OutOfTime(Problem):
