@@ -20,11 +20,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from first_points import send_first_points
 
 from unitstream.rights import Right
 from unitstream_cli.admin.aws import LOCAL_KEY, LOCAL_REGION
@@ -203,7 +203,7 @@ def _bring_up(home: Path, sam: str, endpoint: str) -> None:
     api = f"{endpoint}/restapis/{outputs['ApiId']}/{STAGE}/_user_request_"
     url = f"{api}/api/streams/ingest"
     try:
-        _send_first_points(url, key)
+        send_first_points(url, key, DEMO_TOKEN)
     except urllib.error.HTTPError as exc:
         events = client("logs").filter_log_events(logGroupName=f"/aws/lambda/{STACK_NAME}-ingest")["events"]
         log = home / "function.log"
@@ -265,32 +265,6 @@ def _run(command: list[str], environment: dict[str, str], log: Path) -> None:
     if code:
         step = " ".join(Path(part).name for part in command[:2])
         raise StepFailed(f"{step} ended with {code}; the end of {log}:\n{_tail(log)}")
-
-
-def _send_first_points(url: str, key: str) -> None:
-    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
-    body = {
-        "data_stream_token": DEMO_TOKEN,
-        "metric_agg_func": "Sum",
-        "data": [
-            {
-                "timestamp": f"{hour:%Y-%m-%d %H:%M:%S}",
-                "metric_name": "orders",
-                "metric_value": value,
-                "custom_dimensions": {"region": region},
-            }
-            for region, value in (("eu", 128), ("us", 256), ("ap", 64))
-        ],
-    }
-    _say(f"Sending three points to {url}")
-    print(json.dumps(body, indent=2))
-    request = urllib.request.Request(  # the address is ours
-        url, json.dumps(body).encode(), {"x-api-key": key, "Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=60) as response:
-        print(f"\n{response.status} {response.read().decode()}")
-    one = json.dumps(body | {"data": body["data"][:1]})
-    print(f"\nSend your own:\n\ncurl -i '{url}' -H 'x-api-key: {key}' -H 'Content-Type: application/json' -d '{one}'")
 
 
 def _write_environment(path: Path, values: dict[str, str]) -> None:

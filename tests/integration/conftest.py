@@ -10,7 +10,7 @@ import support
 from delivery import FaultProxy, Sandbox
 from deployed import Deployed
 from pushing import Push, Service, running
-from stack import DEMO_STREAM_ID, DEMO_TOKEN
+from stack import DEMO_READ_TOKEN, DEMO_STREAM_ID, DEMO_TOKEN, DEMO_WRITE_TOKEN
 from support import Tables
 
 from ingest import app
@@ -36,6 +36,8 @@ def tables(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tables]:
     support.create_table(client, "StreamsTable", fresh.streams)
     support.create_table(client, "MetricsTable", fresh.metrics)
     support.create_stream(client, fresh.streams, DEMO_TOKEN, DEMO_STREAM_ID)
+    for name, token, right in (("writer", DEMO_WRITE_TOKEN, "write"), ("reader", DEMO_READ_TOKEN, "read")):
+        support.create_stream(client, fresh.streams, token, DEMO_STREAM_ID, token_name=name, rights=[right])
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     monkeypatch.setenv("STREAMS_TABLE", fresh.streams)
     monkeypatch.setenv("METRICS_TABLE", fresh.metrics)

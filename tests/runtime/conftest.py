@@ -8,7 +8,7 @@ import emulator
 import pytest
 import support
 from emulator import Artefact, Emulator, TricklingDynamoDB
-from stack import DEMO_STREAM_ID, DEMO_TOKEN
+from stack import DEMO_READ_TOKEN, DEMO_STREAM_ID, DEMO_TOKEN, DEMO_WRITE_TOKEN
 from support import Tables
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ def tables(endpoint: str) -> Iterator[Tables]:
     support.create_table(client, "StreamsTable", tables.streams)
     support.create_table(client, "MetricsTable", tables.metrics)
     support.create_stream(client, tables.streams, DEMO_TOKEN, DEMO_STREAM_ID)
+    for name, token, right in (("writer", DEMO_WRITE_TOKEN, "write"), ("reader", DEMO_READ_TOKEN, "read")):
+        support.create_stream(client, tables.streams, token, DEMO_STREAM_ID, token_name=name, rights=[right])
     yield tables
     client.close()
 

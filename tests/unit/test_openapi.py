@@ -142,11 +142,15 @@ def test_a_client_of_today_reads_what_is_answered_tomorrow() -> None:
 
 
 def test_reads_are_opened_by_key_and_token_and_ingest_by_the_key() -> None:
-    """A generated client puts both into headers; the token of a request to ingest is in its body."""
+    """A generated client puts both into headers; the token of a request to ingest is in its body.
+
+    Each says which right the token needs.
+    """
     assert DOCUMENT["security"] == [{"api_key": []}]
     assert "security" not in INGEST
+    assert "right to write" in INGEST["description"]
     for operation in READS.values():
-        assert operation["security"] == [{"api_key": [], "stream_token": []}]
+        assert operation["security"] == [{"api_key": [], "stream_token": ["read"]}]
     schemes = DOCUMENT["components"]["securitySchemes"]
     assert schemes["stream_token"]["name"] == TOKEN_HEADER
 

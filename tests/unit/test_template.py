@@ -335,6 +335,14 @@ def test_a_domain_is_an_option(template: dict[str, Any], deployed: dict[str, Any
     }
 
 
+@pytest.mark.parametrize(("choice", "disabled"), [("true", True), ("false", False)])
+def test_the_endpoint_of_execute_api_can_be_switched_off(choice: str, *, disabled: bool) -> None:
+    """For those who have a domain, before which something of their own stands."""
+    (api,) = properties_of(deploy(DisableExecuteApiEndpoint=choice), "AWS::ApiGateway::RestApi").values()
+    (server,) = api["Body"]["servers"]
+    assert server == {"x-amazon-apigateway-endpoint-configuration": {"disableExecuteApiEndpoint": disabled}}
+
+
 def broken_rules(template: dict[str, Any], **parameters: object) -> set[str]:
     values = {name: one.get("Default") for name, one in template["Parameters"].items()} | parameters
     return {
@@ -349,6 +357,7 @@ def test_parameters_that_do_not_go_together_are_refused(template: dict[str, Any]
     """At the beginning of a deployment, not in the middle of it."""
     assert not broken_rules(template)
     assert broken_rules(template, DomainName="metrics.example.com") == {"DomainNeedsCertificate"}
+    assert broken_rules(template, DisableExecuteApiEndpoint="true") == {"NoEndpointNeedsDomain"}
     assert not broken_rules(template, DomainName="metrics.example.com", CertificateArn="arn")
 
 
@@ -463,13 +472,29 @@ def test_a_function_knows_its_tables(resources: dict[str, Any], function: str) -
     assert variables["METRICS_TABLE"] == {"Ref": "MetricsTable"}
 
 
-def test_ingesting_takes_what_the_account_has_by_default(deployed: dict[str, Any]) -> None:
-    """A reserved concurrency is an option, and 0 is one too: it stops the endpoint. Reads have no share in it."""
-    assert "ReservedConcurrentExecutions" not in deployed["IngestFunction"]["Properties"]
+def test_a_metric_has_so_many_series_by_default(deployed: dict[str, Any]) -> None:
+    """More of them within an hour are an alarm, however many metrics they are of."""
+    for resources, limit in ((deployed, 100_000), (deploy(MaxSeriesPerMetric=7), 7)):
+        variables = resources["IngestFunction"]["Properties"]["Environment"]["Variables"]
+        assert variables["MAX_SERIES_PER_METRIC"] == resources["SeriesCreatedAlarm"]["Properties"]["Threshold"] == limit
+
+
+@pytest.mark.parametrize(
+    ("parameter", "function", "other"),
+    [
+        ("ReservedConcurrency", "IngestFunction", "ViewsFunction"),
+        ("ViewsReservedConcurrency", "ViewsFunction", "IngestFunction"),
+    ],
+)
+def test_functions_take_what_the_account_has_by_default(
+    deployed: dict[str, Any], parameter: str, function: str, other: str
+) -> None:
+    """A reserved concurrency is an option, and 0 is one too: it stops the function. The other has no share in it."""
+    assert "ReservedConcurrentExecutions" not in deployed[function]["Properties"]
     for number in (0, 5):
-        resources = deploy(ReservedConcurrency=number)
-        assert resources["IngestFunction"]["Properties"]["ReservedConcurrentExecutions"] == number
-        assert "ReservedConcurrentExecutions" not in resources["ViewsFunction"]["Properties"]
+        resources = deploy(**{parameter: number})
+        assert resources[function]["Properties"]["ReservedConcurrentExecutions"] == number
+        assert "ReservedConcurrentExecutions" not in resources[other]["Properties"]
 
 
 def test_every_function_logs_where_logs_expire(template: dict[str, Any], resources: dict[str, Any]) -> None:
@@ -536,6 +561,19 @@ def test_warm_throughput_is_an_option(deployed: dict[str, Any]) -> None:
     resources = deploy(WarmWriteUnits=20_000)
     assert resources["MetricsTable"]["Properties"]["WarmThroughput"] == {"WriteUnitsPerSecond": 20_000}
     assert "WarmThroughput" not in resources["StreamsTable"]["Properties"]
+
+
+def test_what_the_tables_may_cost_is_bounded(deployed: dict[str, Any]) -> None:
+    """By default too: the units of a second have a most, and the Streams table's is above what requests may ask for."""
+    chosen = {"MaxWriteUnits": 1, "MaxReadUnits": 2, "StreamsMaxWriteUnits": 3, "StreamsMaxReadUnits": 4}
+    resources = deploy(**chosen)
+    bounds = [resources[name]["Properties"]["OnDemandThroughput"] for name in ("MetricsTable", "StreamsTable")]
+    assert [tuple(bound.values()) for bound in bounds] == [(1, 2), (3, 4)]
+    for name in ("MetricsTable", "StreamsTable"):
+        assert all(units > 0 for units in deployed[name]["Properties"]["OnDemandThroughput"].values())
+    reads = deployed["StreamsTable"]["Properties"]["OnDemandThroughput"]["MaxReadRequestUnits"]
+    (stage,) = properties_of(deployed, "AWS::ApiGateway::Stage").values()
+    assert reads > stage["MethodSettings"][0]["ThrottlingBurstLimit"]
 
 
 # --- alarms and dashboard ---------------------------------------------------------------------------------------------
@@ -607,6 +645,8 @@ def test_alarms_are_of_things_that_exist(metrics: dict[tuple[str, ...], set[str]
         "WriteThrottlesAlarm",
         "ReadThrottlesAlarm",
         "StreamReadThrottlesAlarm",
+        "WriteUnitsAlarm",
+        "SeriesCreatedAlarm",
         "NoDataAlarm",
     }
     for alarm in alarms.values():
