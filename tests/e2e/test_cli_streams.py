@@ -138,7 +138,72 @@ def test_scripts_get_one_document_on_stdout(unitstream: Command) -> None:
 
 def test_the_demo_stream_is_one_like_others(unitstream: Command) -> None:
     shown = json.loads(unitstream("streams", "show", "demo", "--json").stdout)
-    assert (shown["stream_id"], shown["state"], len(shown["tokens"])) == ("demo", "active", 1)
+    assert (shown["stream_id"], shown["state"]) == ("demo", "active")
+    assert {token["name"]: token["rights"] for token in shown["tokens"]} == {
+        "owner": ["write", "read", "delete"],
+        "writer": ["write"],
+        "reader": ["read"],
+    }
+
+
+def test_a_token_of_a_stream_from_its_making_to_its_end(stack: Stack, unitstream: Command, tmp_path: Path) -> None:
+    """It comes alone on stdout or in a file, is listed without itself, follows another one, and ends."""
+    create(unitstream, "with tokens")
+    made = unitstream("tokens", "create", "with tokens", "--name", "cron", "--right", "write", "--expires", "90d")
+    assert made.returncode == 0, made.stderr
+    assert len(made.stdout.split()) == 1
+    old = made.stdout.strip()
+    rotated = unitstream("tokens", "rotate", "with tokens", "cron", "--grace", "1h", "--out", "cron.token")
+    assert (rotated.returncode, rotated.stdout) == (0, ""), rotated.stderr
+    new = (tmp_path / "cron.token").read_text().strip()
+    assert [status_of(stack, token) for token in (old, new)] == [201, 201]
+    listed = unitstream("tokens", "list", "with tokens", COLUMNS="200")
+    document = json.loads(unitstream("tokens", "list", "with tokens", "--json").stdout)
+    assert [(one["name"], one["rights"], one["state"]) for one in document["tokens"]] == [
+        ("owner", ["write", "read", "delete"], "active"),
+        ("cron", ["write"], "in grace"),
+        ("cron", ["write"], "active"),
+    ]
+    assert [one["sha256_prefix"] in listed.stdout for one in document["tokens"]] == [True] * 3
+    for token in (old, new):
+        assert token not in listed.stdout + listed.stderr + str(document)
+    revoked = unitstream("tokens", "revoke", "with tokens", "cron", "--yes", "--json")
+    assert json.loads(revoked.stdout) == {"stream": "with tokens", "name": "cron", "state": "revoked"}
+    assert "does not work any more" in unitstream("tokens", "revoke", "with tokens", "cron", "--yes").stderr
+
+
+def test_scripts_get_a_token_with_what_it_may_do(unitstream: Command) -> None:
+    """The same document when it is made and when it is followed by another one."""
+    create(unitstream, "scripted")
+    arguments = ("--name", "both", "--right", "read", "--right", "write", "--json")
+    made = json.loads(unitstream("tokens", "create", "scripted", *arguments).stdout)
+    rotated = json.loads(unitstream("tokens", "rotate", "scripted", "both", "--json").stdout)
+    for document in (made, rotated):
+        assert document.keys() == {"stream", "stream_id", "name", "rights", "expires_at", "token"}
+        assert (document["stream"], document["name"], document["rights"]) == ("scripted", "both", ["write", "read"])
+    assert made["token"] != rotated["token"]
+
+
+def test_a_taken_or_a_missing_name_of_a_token_says_what_to_do(unitstream: Command) -> None:
+    create(unitstream, "named")
+    taken = unitstream("tokens", "create", "named", "--name", "owner", "--right", "read")
+    assert (taken.returncode, taken.stdout) == (ExitCode.BAD_INPUT, "")
+    assert "has a token 'owner' already" in taken.stderr
+    assert "unitstream tokens rotate" in taken.stderr
+    for command in ("rotate", "revoke"):
+        missing = unitstream("tokens", command, "named", "none", *(["--yes"] if command == "revoke" else []))
+        assert (missing.returncode, missing.stdout) == (ExitCode.REJECTED, "")
+        assert "unitstream tokens list" in missing.stderr
+    assert unitstream("tokens", "create", "named", "--name", "without").returncode == ExitCode.USAGE
+
+
+def test_a_stream_has_a_limit_of_its_own(unitstream: Command) -> None:
+    """Until it is taken back."""
+    create(unitstream, "limited")
+    for arguments, limit in ((("--series", "5000"), 5_000), ((), None)):
+        done = unitstream("streams", "limit", "limited", *arguments, "--json")
+        assert json.loads(done.stdout) == {"name": "limited", "max_series": limit}
+        assert json.loads(unitstream("streams", "show", "limited", "--json").stdout)["max_series"] == limit
 
 
 def test_a_stream_that_is_not_there_has_its_exit_code(unitstream: Command) -> None:

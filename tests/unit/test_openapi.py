@@ -151,6 +151,8 @@ def test_reads_are_opened_by_key_and_token_and_ingest_by_the_key() -> None:
     assert "right to write" in INGEST["description"]
     for operation in READS.values():
         assert operation["security"] == [{"api_key": [], "stream_token": ["read"]}]
+    delete = DOCUMENT["paths"]["/api/points"]["delete"]
+    assert delete["security"] == [{"api_key": [], "stream_token": ["delete"]}]
     schemes = DOCUMENT["components"]["securitySchemes"]
     assert schemes["stream_token"]["name"] == TOKEN_HEADER
 
