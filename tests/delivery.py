@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from model import OUTCOMES, RECORDS, Deletion, Place, model, versions_of
 from support import REPOSITORY, STARTS_WITHIN_SECONDS, create_stream, free_port, local_client
 
-from unitstream.catalogue import MetricEntry
 from unitstream.days import DELETED
+from unitstream.entries import MetricEntry
 from unitstream.identity import Metric, record_id
 from unitstream.items import RECEIVED, VALUE, day_key, metric_key, series_key
 

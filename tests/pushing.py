@@ -148,7 +148,8 @@ class Front(Service):
         self._free: queue.Queue[Sandbox] = queue.Queue()
         self.faults: Counter[int] = Counter()
         self.before = self._fault
-        names = {"AWS_ENDPOINT_URL": endpoint, "STREAMS_TABLE": tables.streams, "METRICS_TABLE": tables.metrics}
+        tables_at = {"AWS_ENDPOINT_URL": endpoint, "STREAMS_TABLE": tables.streams, "METRICS_TABLE": tables.metrics}
+        names = tables_at | {"MAX_SERIES_PER_METRIC": "100000"}
         for _ in range(processes):
             self._free.put(Sandbox(names))
 

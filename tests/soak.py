@@ -132,6 +132,7 @@ def soak(seconds: float, seed: int, first_round: int, rounds: int | None) -> boo
             "AWS_ENDPOINT_URL": proxy.endpoint,
             "STREAMS_TABLE": tables.streams,
             "METRICS_TABLE": tables.metrics,
+            "MAX_SERIES_PER_METRIC": "100000",
         }
         sandboxes = [Sandbox(environment) for _ in range(LANES)]
         for sandbox in sandboxes:

@@ -141,7 +141,8 @@ def received_at() -> dict[str, str]:
 def origin_of(streams: StreamsTable, token: str, right: Right, deadline: float) -> Origin:
     """Return where a request comes from: the stream that `token` opens, and when the gateway got it."""
     stream = open_stream(streams, token, right, deadline)
-    return Origin(stream.stream_id, app.current_event.request_context.request_time_epoch)
+    max_series = stream.max_series or int(os.environ["MAX_SERIES_PER_METRIC"])
+    return Origin(stream.stream_id, app.current_event.request_context.request_time_epoch, max_series)
 
 
 def answer_of(counts: Counts | Deletions, notices: Sequence[Finding]) -> dict[str, Any]:
@@ -169,6 +170,7 @@ def count_effort(effort: Effort) -> None:
     metrics.add_metric("Rounds", MetricUnit.Count, effort.rounds)
     metrics.add_metric("LostRaces", MetricUnit.Count, effort.lost_races)
     metrics.add_metric("Throttles", MetricUnit.Count, effort.throttles)
+    metrics.add_metric("SeriesCreated", MetricUnit.Count, effort.series_created)
     metrics.add_metric("ReadTime", MetricUnit.Milliseconds, effort.read_time * 1000)
     metrics.add_metric("MergeTime", MetricUnit.Milliseconds, effort.merge_time * 1000)
     metrics.add_metric("WriteTime", MetricUnit.Milliseconds, effort.write_time * 1000)

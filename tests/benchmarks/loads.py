@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.units import item_size
 
-from unitstream.catalogue import MetricEntry
+from unitstream.entries import MetricEntry
 from unitstream.identity import Metric, Series, metric_id, record_id
 from unitstream.items import RECEIVED, VALUE, Key, day_key, described, metric_key, series_attributes, series_key
 
@@ -64,7 +64,7 @@ def items_of(load: Load) -> Iterator[Item]:
     shards = frozenset(one.record_id[0] for one in every)
     key_sets = frozenset({tuple(sorted(every[0].dimensions))})
     entry = MetricEntry(str(FIRST_DAY), load.last_day, shards, key_sets, revision=REVISION)
-    names = described(METRIC) | {"metric_id": {"S": metric_id(METRIC)}}
+    names = described(METRIC) | {"metric_id": {"S": metric_id(METRIC)}, "series_count": {"N": str(load.series)}}
     yield metric_key(STREAM, METRIC).to_item() | names | entry.attributes()
     for one in every:
         yield series_key(STREAM, METRIC, one.record_id).to_item() | series_attributes(one)

@@ -41,6 +41,7 @@ def tables(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tables]:
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     monkeypatch.setenv("STREAMS_TABLE", fresh.streams)
     monkeypatch.setenv("METRICS_TABLE", fresh.metrics)
+    monkeypatch.setenv("MAX_SERIES_PER_METRIC", "100000")
     for function in (app, views_app):
         function.tables.cache_clear()
     yield fresh
@@ -97,6 +98,7 @@ def sandboxes(shared_tables: Tables, running_proxy: FaultProxy) -> Iterator[Call
         "AWS_ENDPOINT_URL": running_proxy.endpoint,
         "STREAMS_TABLE": shared_tables.streams,
         "METRICS_TABLE": shared_tables.metrics,
+        "MAX_SERIES_PER_METRIC": "100000",
     }
 
     def start(count: int) -> list[Sandbox]:

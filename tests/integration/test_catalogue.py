@@ -13,7 +13,7 @@ from stack import DEMO_STREAM_ID, DEMO_TOKEN
 from support import point, proxy_event, request_body
 
 from ingest import app
-from unitstream.catalogue import MAX_KEY_SETS
+from unitstream.entries import MAX_KEY_SETS
 from unitstream.identity import Metric, metric_id, record_id
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def test_the_catalogue_names_every_metric_and_series_once(invoke: Invoke, tables
         "shards": {"S": "".join(sorted({record[0] for record in records.values()}))},
         "key_sets": {"L": [{"L": [{"S": "region"}]}]},
         "deleted_at": {"N": "0"},
+        "series_count": {"N": "2"},
     }
     assert series == {
         f"series#{record}": ("orders", "Sum", {"region": {"S": region}}) for region, record in records.items()

@@ -89,6 +89,7 @@ def test_a_saved_request_is_one_log_line_and_its_metrics(invoke: Invoke, printed
         "Rounds": [1.0],
         "LostRaces": [0.0],
         "Throttles": [0.0],
+        "SeriesCreated": [0.0],
     }
     assert all(metrics[name][0] > 0 for name in ("ReadTime", "MergeTime", "WriteTime"))
 

@@ -82,7 +82,7 @@ class Stream:
         ingest = parse(request_body(points, "ds_test", agg_func).encode())
         table = Table(self.client, self.tables.metrics)
         store = Store(table, Catalogue(table))
-        store.save(ingest, Origin(self.name, received_at), soon(), Effort())
+        store.save(ingest, Origin(self.name, received_at, 100_000), soon(), Effort())
 
     @property
     def reader(self) -> Reader:

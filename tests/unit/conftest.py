@@ -23,6 +23,7 @@ def streams_in_moto() -> Iterator[None]:
     with mock_aws(), pytest.MonkeyPatch.context() as environment:
         environment.setenv("STREAMS_TABLE", "streams")
         environment.setenv("METRICS_TABLE", "metrics")
+        environment.setenv("MAX_SERIES_PER_METRIC", "100000")
         client = boto3.client("dynamodb")
         create_table(client, "StreamsTable", "streams")
         create_stream(client, "streams", SECRET_TOKEN, "stream-1")

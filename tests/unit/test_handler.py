@@ -117,7 +117,7 @@ def test_saved_points_are_counted(function: Function, monkeypatch: pytest.Monkey
     assert answer.status == 201
     assert answer.headers["Content-Type"] == ["application/json"]
     assert answer.body == {"received": 2, "created": 1, "updated": 0, "unchanged": 1, "superseded": 0} | RECEIPT
-    assert calls == [(Origin("stream-1", RECEIVED_AT), False)]
+    assert calls == [(Origin("stream-1", RECEIVED_AT, 100_000), False)]
 
 
 @pytest.mark.parametrize(

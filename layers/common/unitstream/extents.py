@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
-from unitstream.catalogue import ENTRY_ATTRIBUTES, MetricEntry
+from unitstream.entries import ENTRY_ATTRIBUTES, MetricEntry
 from unitstream.identity import Metric
 from unitstream.items import FIRST_METRIC, LAST_METRIC, Range, metric_key, metrics_pk
 from unitstream.periods import Timeframe

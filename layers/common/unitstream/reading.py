@@ -16,9 +16,9 @@ from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from unitstream.aggregates import MAX_UNIT_CELLS, Aggregates, group_of
-from unitstream.catalogue import MetricEntry
 from unitstream.decimals import exactly
 from unitstream.dynamodb import side_by_side
+from unitstream.entries import MetricEntry
 from unitstream.extents import extents_of, notices_of
 from unitstream.identity import AggFunc, Metric, Series
 from unitstream.instants import instant_text

@@ -28,10 +28,14 @@ T = TypeVar("T")
 
 
 class Origin(NamedTuple):
-    """What all that a request does has in common. `received_at` is when the gateway got it, in epoch milliseconds."""
+    """What all that a request does has in common.
+
+    `received_at` is when the gateway got it, in epoch milliseconds, `max_series` how many series a metric may have.
+    """
 
     stream_id: str
     received_at: int
+    max_series: int
 
 
 @dataclass(slots=True)
@@ -42,6 +46,7 @@ class Effort:
     rounds: int = 0
     lost_races: int = 0
     throttles: int = 0
+    series_created: int = 0
     read_time: float = 0.0
     merge_time: float = 0.0
     write_time: float = 0.0
@@ -51,6 +56,7 @@ class Effort:
         self.rounds = max(self.rounds, other.rounds)
         self.lost_races += other.lost_races
         self.throttles += other.throttles
+        self.series_created += other.series_created
         self.read_time += other.read_time
         self.merge_time += other.merge_time
         self.write_time += other.write_time
@@ -149,8 +155,9 @@ class Rounds(Generic[T]):
     def _catalogued(self, changes: Sequence[_Change[T]], *, consistent: bool) -> list[_Change[T]]:
         """Return the changes whose series the catalogue has. A day that is there was catalogued before it."""
         new = [change.day.series for change in changes if not change.stored and change.day.series]
-        failed = self.catalogue.put_series(self.origin.stream_id, new, self.deadline, consistent=consistent)
+        failed, created = self.catalogue.put_series(self.origin.stream_id, new, self.deadline, consistent=consistent)
         self.effort.throttles += len(failed)
+        self.effort.series_created += created
         return [
             change
             for change in changes

@@ -62,10 +62,13 @@ class Store:
 
         Tells in `effort` what it took, also when time ran out.
 
-        Raises `OutOfTime`, with the counts so far, when that is not done at `deadline` (monotonic clock). A call that
+        Raises `InvalidRequest`, with nothing saved, when a metric would have more series than it may have, and
+        `OutOfTime`, with the counts so far, when that is not done at `deadline` (monotonic clock). A call that
         is under way then may take `dynamodb.LONGEST_CALL` longer.
         """
-        notices = self._catalogue.put_metrics(origin.stream_id, ingest.series, deadline, dry_run=dry_run)
+        notices = self._catalogue.put_metrics(
+            origin.stream_id, ingest.series, origin.max_series, deadline, dry_run=dry_run
+        )
         changes: list[Change] = []
         days = [
             _day(points, day, hours, origin, changes if dry_run else None)

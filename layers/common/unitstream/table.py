@@ -135,6 +135,11 @@ class Table:
             "Parameters": [*attributes.values(), *conditions.values()],
         }
 
+    def add(self, key: Key, attribute: str, number: int) -> BatchStatementRequestTypeDef:
+        """Return the statement that adds to a number of an item, whatever else is written to it meanwhile."""
+        text = f'UPDATE "{self._name}" SET {attribute}={attribute}+? WHERE pk=? AND sk=?'  # noqa: S608  # our own names
+        return {"Statement": text, "Parameters": [{"N": str(number)}, *key.to_item().values()]}
+
     # --- as many attempts as there is time for -----------------------------------------------------------------------
 
     def read_all(

@@ -1,0 +1,44 @@
+"""Notices about sets of dimension keys that are new to a metric which had series: its totals may count twice. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from unitstream.problems import MAX_REPORTED_ERRORS, Finding, pointer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from unitstream.entries import KeySet, MetricEntry
+    from unitstream.identity import Metric
+
+# Of those that are known, in a notice.
+_LISTED_KEY_SETS = 3
+
+
+def notices_of_new_keys(asked: Iterable[tuple[Metric, Mapping[KeySet, int], MetricEntry]]) -> list[Finding]:
+    """Return the notices of a request: each metric with its sets of keys, and where each comes first, and its entry."""
+    new = [
+        (index, metric, key_set, entry.key_sets)
+        for metric, indexes, entry in asked
+        if entry.knows_all_key_sets
+        for key_set, index in indexes.items()
+        if key_set not in entry.key_sets
+    ]
+    return [_notice(*one) for one in sorted(new)[:MAX_REPORTED_ERRORS]]
+
+
+def _notice(index: int, metric: Metric, key_set: KeySet, known: frozenset[KeySet]) -> Finding:
+    others = [_named(one) for one in sorted(known)[:_LISTED_KEY_SETS]]
+    detail = (
+        f"no series of {metric.metric_name} had {_named(key_set)} so far, but {', or '.join(others)}"
+        f"{', …' if len(known) > len(others) else ''}: if these points were sent before with other dimensions, "
+        "totals count them twice"
+    )
+    return Finding("new_dimension_keys", detail, pointer=pointer("data", index))
+
+
+def _named(key_set: KeySet) -> str:
+    if not key_set:
+        return "no dimensions"
+    return f"the dimension{'s' if len(key_set) > 1 else ''} {', '.join(key_set)}"

@@ -1,0 +1,48 @@
+"""How many series a metric may have: new ones beyond that are refused before anything of a request is saved.
+
+A metric's entry counts its series. Who creates some adds them afterwards, and never twice: so the count may lag behind,
+and somewhat more is let through, but never less. A request whose series would all fit costs nothing more, new or not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from unitstream.problems import Finding, pointer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from unitstream.identity import Metric
+    from unitstream.payload import SeriesPoints
+
+# Of more series that may be new, those of one shard are looked up first: record IDs are uniform, so where none of them
+# is new, hardly any is.
+_SAMPLED_FROM = 1_600
+_SAMPLED_SHARD = "0"
+# Where a request brings a larger share of the limit, an older count will not do.
+LARGE_SHARE = 0.01
+
+
+def new_among(
+    points: Sequence[SeriesPoints], missing: Callable[[Sequence[SeriesPoints]], list[SeriesPoints]]
+) -> list[SeriesPoints]:
+    """Return those whose series are new, as `missing` finds them; of many none if hardly any is."""
+    if len(points) > _SAMPLED_FROM and not missing(
+        [one for one in points if one.series.record_id[0] == _SAMPLED_SHARD]
+    ):
+        return []
+    return missing(points)
+
+
+def beyond(metric: Metric, count: int, new: Sequence[SeriesPoints], limit: int) -> list[Finding]:
+    """Return the error of a metric that would have more than `limit` series, at the first point that is too much."""
+    room = max(0, limit - count)
+    if len(new) <= room:
+        return []
+    first = sorted(one.index for one in new)[room]
+    detail = (
+        f"{metric.metric_name} has {count:,} series, and {len(new):,} of this request are new: more than the {limit:,} "
+        "that it may have. Is among the dimensions what is another one each time, such as the ID of a request?"
+    )
+    return [Finding("too_many_series", detail, pointer=pointer("data", first))]
