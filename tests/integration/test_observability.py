@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import support
 from botocore.exceptions import ClientError
-from stack import DEMO_STREAM_ID, DEMO_TOKEN
+from stack import DEMO_READ_TOKEN, DEMO_STREAM_ID, DEMO_TOKEN, DEMO_WRITE_TOKEN
 from support import get_event, point, proxy_event, request_body
 
 import unitstream_http
@@ -158,6 +159,48 @@ def test_a_read_is_one_log_line_and_its_metrics(invoke: Invoke, printed: Printed
     assert metrics.keys() == {"Status200", "PointsRead", "AnswerBytes", "ReadTime", "RenderTime"}
     assert metrics["PointsRead"] == [2.0]
     assert all(value[0] > 0 for value in metrics.values())
+
+
+POINTS = {name: values for name, values in VIEW.items() if name != "granularity"}
+
+
+def who_wrote(point: dict[str, Any], lines: list[dict[str, Any]]) -> set[str]:
+    """Return the tokens that the query of docs/operations.md finds for a point, applied to log lines."""
+    page = (support.REPOSITORY / "docs" / "operations.md").read_text()
+    (query,) = re.findall(r"^\| filter (.+)$", page, re.MULTILINE)
+    wanted = dict(re.findall(r'(\w+) = "([^"]+)"', query)) | {"stream_id": DEMO_STREAM_ID}
+    assert wanted.keys() == {"stream_id", "received_at"}
+    wanted["received_at"] = point["received_at"]
+    return {line["token"] for line in lines if wanted.items() <= line.items()}
+
+
+def test_one_query_leads_from_a_point_to_the_token_that_wrote_it(invoke: Invoke, printed: Printed) -> None:
+    """Whoever wrote before, read since, or was refused; and a token's name is what the log knows of it."""
+    invoke(event(point("2022-10-01 00:00:00", 1), point("2022-10-01 01:00:00", 1), received_at=NOW))
+    invoke(event(point("2022-10-01 01:00:00", 2), token=DEMO_WRITE_TOKEN, received_at=NOW + 1))
+    assert invoke(event(point("2022-10-01", 3), token=DEMO_READ_TOKEN, received_at=NOW + 2))["statusCode"] == 403
+    answer = invoke(get_event("/api/points", DEMO_READ_TOKEN, parameters=POINTS))
+    points = json.loads(answer["body"])["points"]
+    assert [who_wrote(one, printed.lines()) for one in points] == [{"owner"}, {"writer"}]
+
+
+def test_every_line_of_a_request_names_its_token_and_when_it_came(invoke: Invoke, printed: Printed) -> None:
+    """Also of one that is refused for a right, or fails; one without a token that is known has the moment alone."""
+    received_at = {"received_at": "2023-11-14T22:13:20.000Z"}
+    invoke(event(point("2022-10-01", 1)))
+    invoke(event(point("2022-10-01", 1), token=DEMO_READ_TOKEN))
+    refuse_from("BatchGetItem", "ValidationException", call=0)
+    assert invoke(event(point("2022-10-02", 1), token=DEMO_WRITE_TOKEN))["statusCode"] == 500
+    refuse_from("GetItem", "ValidationException", call=0)
+    assert invoke(event(point("2022-10-02", 1), token="ds_wrong-token"))["statusCode"] == 500
+    lines = printed.lines()
+    assert all(received_at.items() <= line.items() for line in lines)
+    assert [(line["message"], line.get("token")) for line in lines] == [
+        ("saved", "owner"),
+        ("right missing", "reader"),
+        ("unforeseen error", "writer"),
+        ("unforeseen error", None),
+    ]
 
 
 @pytest.mark.parametrize("operation", ["GetItem", "BatchGetItem", "Query"])

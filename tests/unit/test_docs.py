@@ -150,7 +150,8 @@ def test_every_field_and_count_is_explained() -> None:
 
 
 # Where a command, or a group of them, is explained; the reads share a section.
-SECTIONS = {"push": "Push", "delete": "Delete", "replay": "Replay", "streams": "Streams and tokens"}
+TOKENS = "Streams and tokens"
+SECTIONS = {"push": "Push", "delete": "Delete", "replay": "Replay", "streams": TOKENS, "tokens": TOKENS}
 READS = "Views and unit metrics"
 
 
@@ -178,7 +179,7 @@ def test_commands_are_written_as_they_are_called() -> None:
             for call in re.findall(r"(?:^|[$(] ?)unitstream ([a-z-].*)", line):
                 called = [command for command in COMMANDS if f"{call} ".startswith(f"{command} ")]
                 options = options_of(ROOT) | (options_of(COMMANDS[called[-1]]) if called else set())
-                assert called or call.startswith("--") or call == "streams", f"{name}: unitstream {call}"
+                assert called or call.startswith("--") or call in {"streams", "tokens"}, f"{name}: unitstream {call}"
                 given = set(re.findall(r"(?<!\S)--[a-z][a-z-]*", call.partition(" #")[0]))
                 assert given <= options | EVERYWHERE, f"{name}: unitstream {call}"
 
@@ -204,6 +205,24 @@ def test_every_alarm_is_explained() -> None:
     """Whoever is woken by one finds it, and no other."""
     alarms = {name for name, one in TEMPLATE["Resources"].items() if one["Type"] == "AWS::CloudWatch::Alarm"}
     assert set(named(OPERATIONS, "| alarm |")) == alarms
+
+
+def test_the_worst_hour_follows_from_the_defaults() -> None:
+    """Each line is what the template's parameters, an hour and the price in its text come to, and so is the sum."""
+    default = {name: int(one["Default"]) for name, one in TEMPLATE["Parameters"].items() if one["Type"] == "Number"}
+    requests, hour, million = default["RateLimit"] * 3_600, 3_600, 1_000_000
+    expected = [
+        requests * (3.50 + 0.20) / million,
+        1_000 * hour * 1.73 * 0.0000133334,
+        default["MaxWriteUnits"] * hour * 0.625 / million,
+        default["MaxReadUnits"] * hour * 0.125 / million,
+        requests * 0.125 / million,
+        requests * 3 / million * 0.50,
+        requests * 6 / 1_000 * 0.09,
+    ]
+    *lines, (_, _, total) = rows(OPERATIONS, "| | an hour | dollars |")
+    assert [float(dollars) for _, _, dollars in lines] == [round(one, 2) for one in expected]
+    assert total == f"**{sum(expected):.2f}**"
 
 
 def test_every_output_that_is_asked_for_is_there() -> None:
