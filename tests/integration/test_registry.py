@@ -14,7 +14,7 @@ import pytest
 import support
 
 from unitstream.problems import StreamNotFound
-from unitstream.streams import StreamsTable
+from unitstream.streams import REMEMBERED_SECONDS, StreamsTable
 from unitstream_cli.admin.registered import sha256
 from unitstream_cli.admin.registry import MOST_TOKENS, Registry
 from unitstream_cli.errors import BadInput, CommandFailed, Rejected
@@ -282,6 +282,27 @@ def test_a_rotation_beside_a_revocation_leaves_nothing_between(streams: Streams)
             assert streams.accepts(rotated.secret) is (state == "active")
         else:
             assert state == "revoked"
+
+
+@pytest.mark.parametrize("clock", ["wall", "monotonic"])
+def test_a_function_remembers_a_token_until_either_clock_says_so(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch, clock: str
+) -> None:
+    """In a sandbox that is frozen the monotonic clock may stand still, and a wall clock may be set back."""
+    passed = {"wall": 0.0, "monotonic": 0.0}
+    clocks = SimpleNamespace(
+        time=lambda: time.time() + passed["wall"], monotonic=lambda: time.monotonic() + passed["monotonic"]
+    )
+    monkeypatch.setattr("unitstream.streams.time", clocks)
+    _, token = streams.create("shop")
+    warm = streams.cold_function()
+    assert streams.accepts(token, warm)
+    streams.registry.revoke("shop")
+    assert streams.accepts(token, warm)
+    passed[clock] = REMEMBERED_SECONDS - 10
+    assert streams.accepts(token, warm)
+    passed[clock] = REMEMBERED_SECONDS
+    assert not streams.accepts(token, warm)
 
 
 # --- tokens of a stream -----------------------------------------------------------------------------------------------

@@ -589,6 +589,16 @@ def test_each_failure_has_its_exit_code(
     assert result.stderr.startswith("Error: ")
 
 
+def test_a_token_without_the_right_is_not_taken_for_a_wrong_key(service: Service, unitstream: Run) -> None:
+    """Both are a 403, but one is the gateway's, and has another cure."""
+    detail = "This needs a token with the right to read, and this one's rights are: write."
+    service.answers({"type": f"{PROBLEM}right-missing", "title": "Right missing", "detail": detail}, 403)
+    result = unitstream("metrics")
+    assert (result.exit_code, result.stdout) == (ExitCode.REJECTED, "")
+    assert detail in result.stderr
+    assert "API key" not in result.stderr
+
+
 def test_no_service_at_all_has_its_exit_code(unitstream: Run) -> None:
     result = unitstream("metrics", "--give-up-after", "0", "--url", f"http://127.0.0.1:{free_port()}")
     assert result.exit_code == ExitCode.UNREACHABLE
