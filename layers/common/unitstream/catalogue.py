@@ -20,7 +20,7 @@ from unitstream.series_limit import LARGE_SHARE, beyond, new_among
 from unitstream.table import KEYS_PER_READ, Outcome, batches, new_revision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from unitstream.entries import KeySet
     from unitstream.identity import Metric, Series
@@ -71,6 +71,7 @@ class Catalogue:
         unmet = [key for key in wanted if key not in self._metrics]
         if len(self._metrics) + len(unmet) > REMEMBERED_KEYS:
             self._metrics.clear()
+            self._outdated.clear()
         outdated = [
             key
             for key, want in wanted.items()
@@ -117,10 +118,13 @@ class Catalogue:
             key for key, outcome in outcomes.items() if outcome in {Outcome.WRITTEN, Outcome.EXISTS}
         } | items.keys()
 
-        if len(self._series) + len(unknown) > REMEMBERED_KEYS:
-            self._series.clear()
-        self._series |= there
+        self._remember(there)
         return {keys[key].record_id for key in unknown if key not in there}, len(created)
+
+    def _remember(self, series: Collection[Key]) -> None:
+        if len(self._series) + len(series) > REMEMBERED_KEYS:
+            self._series.clear()
+        self._series.update(series)
 
     def _count(self, created: Mapping[Key, int], deadline: float) -> None:
         """Add new series to the counts of their metrics: once, as what is tried again might be counted twice."""
@@ -141,7 +145,7 @@ class Catalogue:
             keys = {series_key(stream_id, one.series.metric, one.series.record_id): one for one in points}
             unknown = [key for key in keys if key not in self._series]
             found = self._read(unknown, (), deadline, consistent=True)
-            self._series |= found.keys()
+            self._remember(found.keys())
             return [keys[key] for key in unknown if key not in found]
 
         errors: list[Finding] = []
