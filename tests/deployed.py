@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pushing import Service
-from stack import DEMO_TOKEN
+from stack import DEMO_TOKEN, DEMO_WRITE_TOKEN
 from support import get_event, proxy_event
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Deployed(Service):
     """
 
     def __init__(self, invoke: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-        super().__init__(tokens={DEMO_TOKEN})
+        super().__init__(tokens={DEMO_TOKEN, DEMO_WRITE_TOKEN})
         self.invoke = invoke
         self.events: list[dict[str, Any]] = []
 

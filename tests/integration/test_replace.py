@@ -10,7 +10,7 @@ import pytest
 from bills import bill, expected, written
 from deployed import day_by_day
 from pushing import QUOTA, Fault, Push, environment, start_push
-from stack import DEMO_TOKEN
+from stack import DEMO_TOKEN, DEMO_WRITE_TOKEN
 
 from unitstream_cli.errors import ExitCode
 
@@ -38,6 +38,20 @@ def test_a_restated_bill(producer: Push, points: Points) -> None:
     assert points() == expected(restated) | expected(november) | expected(orders)
     again = producer(file, "--replace")
     assert (again.exit_code, "  0  deleted" in again.stdout) == (ExitCode.OK, True)
+
+
+def test_who_may_not_delete_replaces_nothing(producer: Push, points: Points) -> None:
+    """And is told before anything is sent. To push without --replace, the right to write is enough."""
+    producer(written(producer, bill()))
+    before = points()
+    producer.variables["DATA_STREAM_TOKEN"] = DEMO_WRITE_TOKEN
+    file = written(producer, bill(factor=1.5))
+    refused = producer(file, "--replace")
+    assert refused.exit_code == ExitCode.REJECTED
+    assert "the right to delete" in refused.stderr
+    assert points() == before
+    assert producer(file).exit_code == ExitCode.OK
+    assert points() == expected(bill(factor=1.5))
 
 
 def test_replaced_dimensions(producer: Push, points: Points) -> None:

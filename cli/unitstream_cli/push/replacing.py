@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from unitstream_cli.push.spool import Spool
 
 
+# Nothing was received before it.
+_LONG_AGO = "2020-01-01"
+
+
 class Owned(NamedTuple):
     """The series that the producer of the files owns: those that pass all filters, each beside its text.
 
@@ -82,6 +86,11 @@ def to_be_replaced(api: Api, replaced: list[Selection], received_at: str, kept: 
     """Return how many points would be deleted, if `kept` of those that are saved are in the files."""
     found = sum(preview(api, selection).points for selection in _before(replaced, received_at))
     return max(0, found - kept)
+
+
+def delete_nothing(api: Api, selection: Selection) -> None:
+    """Ask what would be deleted of what was received long ago: nothing. Raises `Rejected` for who may not delete."""
+    preview(api, selection._replace(received_before=_LONG_AGO))
 
 
 def _before(replaced: list[Selection], received_at: str) -> Iterator[Selection]:

@@ -13,7 +13,7 @@ from unitstream_cli.console import counted, say
 from unitstream_cli.errors import CommandFailed, Interrupted, Rejected, Unreachable
 from unitstream_cli.push.journal import Journal
 from unitstream_cli.push.precautions import look_ahead
-from unitstream_cli.push.replacing import replace, to_be_replaced
+from unitstream_cli.push.replacing import delete_nothing, replace, to_be_replaced
 from unitstream_cli.push.sending import Delivery, Sender
 from unitstream_cli.push.summary import with_places
 
@@ -52,6 +52,7 @@ class Run:
             # What is resumed has been looked at before.
             if not (self.how.resume and earlier):
                 try:
+                    self._require_right_to_replace()
                     self._look_ahead()
                 except (Refused, Rejected, Unreachable) as failure:
                     self.summary.outcome.failure = failure
@@ -69,6 +70,15 @@ class Run:
         if isinstance(outcome.failure, Refused) and outcome.refused:
             return with_places(outcome.failure, outcome.refused, self.reading)
         return outcome.failure
+
+    def _require_right_to_replace(self) -> None:
+        """Raise `Rejected` where the token may not delete: later, all would be sent and nothing deleted."""
+        if not self.replaced:
+            return
+        task = self.progress.add_task("Looking", total=None, notice="", speed="")
+        with contextlib.closing(self._api(task)) as api:
+            delete_nothing(api, self.replaced[0])
+        self.progress.remove_task(task)
 
     def _look_ahead(self) -> None:
         everything = bool(self.replaced) and not self.replaced[0].filters
