@@ -118,6 +118,12 @@ def build(environment: Path, into: Path, template: Path = TEMPLATE) -> dict[str,
     return artefacts(environment, into)
 
 
+def _with_globals(of_all: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Return the properties of a function: its own before those of all, and the variables of both."""
+    variables = of_all["Environment"]["Variables"] | own.get("Environment", {}).get("Variables", {})
+    return of_all | own | {"Environment": {"Variables": variables}}
+
+
 def artefacts(environment: Path, built: Path) -> dict[str, Artefact]:
     """Return the functions of what was built for the interpreter of `environment`."""
     template = yaml_parse((built / "template.yaml").read_text())
@@ -129,7 +135,7 @@ def artefacts(environment: Path, built: Path) -> dict[str, Artefact]:
             environment / "bin" / "python",
             built / properties["CodeUri"],
             layer,
-            template["Globals"]["Function"] | properties | built_for,
+            _with_globals(template["Globals"]["Function"], properties) | built_for,
             template["Parameters"],
         )
         for function, properties in ((name, template["Resources"][name]["Properties"]) for name in FUNCTIONS)

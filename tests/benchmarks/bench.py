@@ -111,6 +111,7 @@ class Bench:
         self._environment = os.environ | {
             "AWS_ENDPOINT_URL": endpoint,
             "STREAMS_TABLE": "streams",
+            "MAX_SERIES_PER_METRIC": "100000",
             "POWERTOOLS_LOG_LEVEL": "WARNING",
             "POWERTOOLS_SERVICE_NAME": "unitstream",
         }
