@@ -18,8 +18,9 @@ from pydantic.json_schema import GenerateJsonSchema
 from samtranslator.yaml_helper import yaml_parse
 
 import unitstream_http
-from unitstream import days, identity, payload, problems, questions, store, values
+from unitstream import days, identity, metric_parameters, payload, problems, questions, store, values
 from unitstream.aggregates import Cell
+from unitstream.comparisons import Compare
 from unitstream.days import Counts, Deletions
 from unitstream.identity import AggFunc
 from unitstream.instants import EPOCH_MILLISECONDS, ISO
@@ -27,7 +28,7 @@ from unitstream.periods import Granularity
 from unitstream.points import StoredPoint
 from unitstream.reading import MetricSummary
 from unitstream.timestamps import COMPACT, DATETIME, EPOCH
-from unitstream.views import UnitCell
+from unitstream.views import ComparedCell, UnitCell
 from unitstream_http import TOKEN_HEADER
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ BASE = REPOSITORY / "local" / "openapi.base.yaml"
 EVENTS = REPOSITORY / "events"
 
 REQUEST_ID = "dbd82d69-6b12-42b4-8058-6bc4b941e434"
-_MEMBERS = {tuple_.__name__: tuple_ for tuple_ in (Cell, Counts, Deletions, MetricSummary, StoredPoint, UnitCell)}
+_NAMED = (Cell, ComparedCell, Counts, Deletions, MetricSummary, StoredPoint, UnitCell)
+_MEMBERS = {tuple_.__name__: tuple_ for tuple_ in _NAMED}
 
 
 class _Untitled(GenerateJsonSchema):
@@ -200,7 +202,7 @@ def _constants() -> dict[str, Any]:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     limits = {
         name: value
-        for module in (days, identity, payload, problems, questions, store, unitstream_http, values)
+        for module in (days, identity, metric_parameters, payload, problems, questions, store, unitstream_http, values)
         for name, value in vars(module).items()
         if name.isupper() and isinstance(value, int | float)
     }
@@ -210,6 +212,7 @@ def _constants() -> dict[str, Any]:
         "LICENSE": project["license"],
         "AggFunc": get_args(AggFunc),
         "Granularity": get_args(Granularity),
+        "Compare": get_args(Compare),
         "MAX_BODY_MB": payload.MAX_BODY_BYTES // 1024**2,
         "SMALLEST_VALUE": -values.LARGEST_MAGNITUDE,
         "INSTANT": _in_full(ISO, EPOCH_MILLISECONDS),

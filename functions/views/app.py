@@ -19,17 +19,12 @@ from unitstream.dynamodb import LONGEST_CALL, create_client
 from unitstream.pages import Page
 from unitstream.points import StoredPoint
 from unitstream.problems import InvalidRequest, OutOfTime, StreamNotFound, TooMuch
-from unitstream.questions import (
-    metrics_question,
-    points_question,
-    series_question,
-    unit_metric_question,
-    view_question,
-)
+from unitstream.questions import metrics_question, points_question, series_question
 from unitstream.reading import Reader
 from unitstream.rights import Right
 from unitstream.streams import StreamsTable
 from unitstream.table import Table
+from unitstream.view_questions import unit_metric_question, view_question
 from unitstream.views import UnitMetric, View
 from unitstream_http import (
     RETRY_AFTER_SECONDS,
@@ -149,7 +144,7 @@ def points_in(answer: object) -> int:
     """Return how many points went into an answer."""
     match answer:
         case View() | UnitMetric():
-            return sum(cell.points for row in answer.series for cell in row.data)
+            return answer.points
         case Page(items=[StoredPoint(), *_]):
             return len(answer.items)
     return 0

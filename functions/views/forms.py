@@ -8,27 +8,23 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from unitstream.aggregates import Cell
+from unitstream.aggregates import TOTAL, Cell
 from unitstream.pages import Page
 from unitstream.problems import TooMuch
 from unitstream.reading import MetricSummary
 from unitstream.spreadsheets import guarded
-from unitstream.views import UnitCell, UnitMetric, View
+from unitstream.views import ComparedCell, UnitCell, UnitMetric, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from unitstream.identity import Series
     from unitstream.points import StoredPoint
-    from unitstream.questions import (
-        MetricsQuestion,
-        PointsQuestion,
-        SeriesQuestion,
-        UnitMetricQuestion,
-        ViewQuestion,
-    )
+    from unitstream.questions import MetricsQuestion, PointsQuestion, SeriesQuestion
+    from unitstream.view_questions import UnitMetricQuestion, ViewQuestion
 
     Answer = Page[Any] | View | UnitMetric
+    AnyCell = Cell | ComparedCell | UnitCell
 
 JSON, CSV = "application/json", "text/csv"
 CONTENT_TYPES = {JSON: JSON, CSV: f"{CSV}; charset=utf-8"}
@@ -36,6 +32,10 @@ CONTENT_TYPES = {JSON: JSON, CSV: f"{CSV}; charset=utf-8"}
 LARGEST_BODY_BYTES = (6 * 1024 - 64) * 1024
 # The gateway takes 10,240 bytes for all headers.
 LARGEST_NOTICES_BYTES = 4_000
+# What the date of the last row of a table is, which is no group's: several dimensions may be missing there too.
+TOTAL_OF_ALL = f"{TOTAL} of all"
+# The members of a cell that a total has not.
+OF_PERIODS = {"date", "complete", "previous_date"}
 TOO_LARGE = (
     "The answer would have more than the 6 MB that are allowed: choose a shorter range of days, a coarser granularity, "
     "fewer dimensions to group by, or a lower limit, or filter."
@@ -91,31 +91,38 @@ def points_document(question: PointsQuestion, page: Page[StoredPoint]) -> dict[s
 
 
 def view_document(question: ViewQuestion, view: View) -> dict[str, Any]:
-    start, end = question.timeframe
-    return question.metric._asdict() | {
-        "granularity": question.granularity,
-        "start_date": start,
-        "end_date": end,
-        "series": groups_of(view),
-    }
+    compared = {"compare": question.compare, **previous_of(view)} if question.compare else {}
+    return question.metric._asdict() | range_of(question) | compared | groups_of(view)
 
 
 def unit_metric_document(question: UnitMetricQuestion, unit_metric: UnitMetric) -> dict[str, Any]:
+    sides = {"numerator": question.numerator._asdict(), "denominator": question.denominator._asdict()}
+    compared = {"compare": question.compare, **previous_of(unit_metric)}
+    return sides | range_of(question) | compared | groups_of(unit_metric)
+
+
+def range_of(question: ViewQuestion | UnitMetricQuestion) -> dict[str, str]:
     start, end = question.timeframe
-    return {
-        "numerator": question.numerator._asdict(),
-        "denominator": question.denominator._asdict(),
-        "granularity": question.granularity,
-        "start_date": start,
-        "end_date": end,
-        "previous_start_date": unit_metric.previous.start,
-        "previous_end_date": unit_metric.previous.end,
-        "series": groups_of(unit_metric),
-    }
+    zone = {"timezone": question.timezone} if question.timezone != "UTC" else {}
+    return {"granularity": question.granularity, **zone, "start_date": start, "end_date": end}
 
 
-def groups_of(answer: View | UnitMetric) -> list[dict[str, Any]]:
-    return [{"dimensions": row.dimensions, "data": [cell._asdict() for cell in row.data]} for row in answer.series]
+def previous_of(answer: View | UnitMetric) -> dict[str, str | None]:
+    start, end = answer.previous or (None, None)
+    return {"previous_start_date": start, "previous_end_date": end}
+
+
+def groups_of(answer: View | UnitMetric) -> dict[str, Any]:
+    series = [
+        {"dimensions": row.dimensions, "data": [cell._asdict() for cell in row.data]} | total_of(row.total)
+        for row in answer.series
+    ]
+    return {"series": series} | total_of(answer.total)
+
+
+def total_of(cell: AnyCell | None) -> dict[str, Any]:
+    """Return the value over all periods, which is no period itself, if there is one."""
+    return {"total": {name: value for name, value in cell._asdict().items() if name not in OF_PERIODS}} if cell else {}
 
 
 # --- CSV --------------------------------------------------------------------------------------------------------------
@@ -155,6 +162,8 @@ def column_names(keys: Sequence[str], columns: Sequence[str]) -> list[str]:
 
 
 def cell_of(value: object) -> object:
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return guarded(value) if isinstance(value, str) else value
 
 
@@ -206,14 +215,27 @@ def points_table(_: PointsQuestion, page: Page[StoredPoint]) -> CsvTable:
 
 
 def view_table(question: ViewQuestion, view: View) -> CsvTable:
-    return CsvTable(question.group_by, Cell._fields, rows_of(view))
+    columns = ComparedCell._fields if question.compare else Cell._fields
+    return CsvTable(question.group_by, columns, rows_of(question, view))
 
 
 def unit_metric_table(question: UnitMetricQuestion, unit_metric: UnitMetric) -> CsvTable:
-    return CsvTable(question.group_by, UnitCell._fields, rows_of(unit_metric))
+    return CsvTable(question.group_by, UnitCell._fields, rows_of(question, unit_metric))
 
 
-def rows_of(answer: View | UnitMetric) -> Iterator[list[object]]:
+def rows_of(question: ViewQuestion | UnitMetricQuestion, answer: View | UnitMetric) -> Iterator[list[object]]:
     for row in answer.series:
-        for date, *values in row.data:
-            yield [spreadsheet_time(date), *row.dimensions.values(), *values]
+        for cell in row.data:
+            yield row_of(cell, row.dimensions.values())
+        if row.total:
+            yield row_of(row.total, row.dimensions.values())
+    if answer.total:
+        yield row_of(answer.total._replace(date=TOTAL_OF_ALL), [None] * len(question.group_by))
+
+
+def row_of(cell: AnyCell, dimensions: Iterable[str | None]) -> list[object]:
+    date, *values = (
+        spreadsheet_time(value) if name in {"date", "previous_date"} and value else value
+        for name, value in cell._asdict().items()
+    )
+    return [date, *dimensions, *values]

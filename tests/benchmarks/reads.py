@@ -20,7 +20,8 @@ from benchmarks.loads import FIRST_DAY, METRIC, STREAM, Load, fill, items_of, lo
 from benchmarks.measured import TIMEOUT_SECONDS, measured, peak_mb, profiled
 from benchmarks.units import read_units
 
-from unitstream.questions import series_question, view_question
+from unitstream.questions import series_question
+from unitstream.view_questions import view_question
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

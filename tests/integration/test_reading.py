@@ -33,17 +33,15 @@ from unitstream.questions import (
     MetricsQuestion,
     PointsQuestion,
     SeriesQuestion,
-    UnitMetricQuestion,
-    ViewQuestion,
     metrics_question,
     points_question,
     series_question,
-    view_question,
 )
 from unitstream.reading import MetricSummary, Reader
 from unitstream.rounds import Effort, Origin
 from unitstream.store import Store
 from unitstream.table import Table
+from unitstream.view_questions import UnitMetricQuestion, ViewQuestion, view_question
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -53,7 +51,7 @@ if TYPE_CHECKING:
     from support import Tables
 
     from unitstream.pages import Page
-    from unitstream.views import UnitCell, View
+    from unitstream.views import ComparedCell, UnitCell, View
 
 NOW = 1_700_000_000_123
 AGG_FUNCS: tuple[AggFunc, ...] = get_args(AggFunc)
@@ -124,7 +122,7 @@ def stream(shared_tables: Tables, client: DynamoDBClient) -> Stream:
     return Stream(shared_tables, client)
 
 
-def cells_of(found: View, *keys: str) -> dict[tuple[str | None, ...], Cell]:
+def cells_of(found: View, *keys: str) -> dict[tuple[str | None, ...], Cell | ComparedCell]:
     return {(*(row.dimensions[key] for key in keys), cell.date): cell for row in found.series for cell in row.data}
 
 

@@ -19,7 +19,7 @@ from samtranslator.yaml_helper import yaml_parse
 from support import REPOSITORY, LambdaContext, get_event, point, proxy_event, request_body
 
 from ingest import app
-from unitstream import faults, questions
+from unitstream import faults, questions, view_questions
 from unitstream.days import Counts
 from unitstream.identity import AggFunc
 from unitstream.payload import MAX_POINTS, parse
@@ -242,8 +242,8 @@ ASK = {
         "orders", "Sum", parameters
     ),
     "/api/points": questions.points_question,
-    "/api/views": questions.view_question,
-    "/api/unit-metrics": questions.unit_metric_question,
+    "/api/views": view_questions.view_question,
+    "/api/unit-metrics": view_questions.unit_metric_question,
 }
 
 
@@ -262,6 +262,8 @@ def fits(operation: dict[str, Any], sent: dict[str, list[str]]) -> bool:
             value = {"true": True, "false": False}.get(value, value)
         if schema["type"] == "integer":
             value = int(value) if re.fullmatch("-?[0-9]+", value) else value
+        if schema["type"] == "boolean":
+            value = {"true": True, "false": False}.get(value, value)
         if not validator(schema).is_valid(value):
             return False
     return True
@@ -296,6 +298,11 @@ asked = st.fixed_dictionaries(
     },
     optional={
         "group_by": st.lists(tricky, min_size=1, max_size=3),
+        "denominator_group_by": st.lists(tricky, min_size=1, max_size=3),
+        "denominator_filter": st.lists(tricky, min_size=1, max_size=2),
+        "compare": st.sampled_from([["year"], ["month"]]),
+        "totals": st.sampled_from([["true"], ["yes"]]),
+        "timezone": st.sampled_from([["Europe/Berlin"], [""], ["Asia/Kolkata"]]),
         "filter": st.lists(tricky, min_size=1, max_size=2),
         "fill": st.sampled_from([["null"], [""], ["null", "null"]]),
         "limit": st.integers(-1, 20_000).map(lambda limit: [str(limit)]),

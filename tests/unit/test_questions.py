@@ -18,15 +18,12 @@ from unitstream.questions import (
     MetricsQuestion,
     PointsQuestion,
     SeriesQuestion,
-    UnitMetricQuestion,
-    ViewQuestion,
     dry_run_of,
     metrics_question,
     points_question,
     series_question,
-    unit_metric_question,
-    view_question,
 )
+from unitstream.view_questions import UnitMetricQuestion, ViewQuestion, unit_metric_question, view_question
 
 if TYPE_CHECKING:
     from collections.abc import Callable

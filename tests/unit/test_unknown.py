@@ -9,8 +9,9 @@ import pytest
 from unitstream.filters import Filter
 from unitstream.identity import Metric
 from unitstream.periods import Timeframe
-from unitstream.questions import PointsQuestion, UnitMetricQuestion, ViewQuestion
+from unitstream.questions import PointsQuestion
 from unitstream.unknown import Known, notices
+from unitstream.view_questions import UnitMetricQuestion, ViewQuestion
 
 if TYPE_CHECKING:
     from unitstream.unknown import Question

@@ -22,8 +22,9 @@ from unitstream.decimals import exactly, ratio
 from unitstream.identity import AggFunc, Metric
 from unitstream.periods import Granularity, Timeframe, hour_of, previous_timeframe
 from unitstream.problems import TooMuch
-from unitstream.questions import UnitMetricQuestion, ViewQuestion
-from unitstream.views import Compared, unit_cell, unit_metric, view
+from unitstream.view_questions import UnitMetricQuestion, ViewQuestion
+from unitstream.views import Half, unit_cell, unit_metric, view
+from unitstream.zones import Calendar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -63,9 +64,8 @@ def question_of(
 
 
 def aggregated(question: ViewQuestion, several: Iterable[Point]) -> Aggregates:
-    aggregates = Aggregates(
-        question.metric.metric_agg_func, question.timeframe, question.granularity, fill=question.fill
-    )
+    calendar = Calendar(question.timeframe, question.granularity)
+    aggregates = Aggregates(question.metric.metric_agg_func, calendar, fill=question.fill)
     with exactly():
         for day, hour, value, group in several:
             aggregates.add(group, day, [f"{hour:02}"], [repr(value)])
@@ -73,7 +73,7 @@ def aggregated(question: ViewQuestion, several: Iterable[Point]) -> Aggregates:
 
 
 def view_of(question: ViewQuestion, several: Iterable[Point]) -> View:
-    return view(question, aggregated(question, several))
+    return view(question, Half(aggregated(question, several)))
 
 
 def sum_of(several: Sequence[float], agg_func: AggFunc = "Sum") -> float:
@@ -113,7 +113,7 @@ def test_the_order_of_reads_does_not_matter(several: list[Point], agg_func: AggF
 
 def test_a_million_values_do_not_drift() -> None:
     """Adding them one by one would: a tenth is not a float."""
-    aggregates = Aggregates("Sum", TIMEFRAME, "year", fill=False)
+    aggregates = Aggregates("Sum", Calendar(TIMEFRAME, "year"), fill=False)
     for _ in range(50_000):
         aggregates.add((), "2022-10-01", (), ["0.1"] * 20)
     ((cell,),) = (cells.values() for cells in aggregates.results().values())
@@ -133,7 +133,7 @@ def test_values_of_any_magnitude_do_not_drift() -> None:
 def test_memory_does_not_grow_with_the_points(agg_func: AggFunc) -> None:
     """A sum has as many digits as it takes to be exact, whatever the number of points."""
     numbers = random.Random(7)  # noqa: S311  # reproducible, on purpose
-    aggregates = Aggregates(agg_func, TIMEFRAME, "year", fill=False)
+    aggregates = Aggregates(agg_func, Calendar(TIMEFRAME, "year"), fill=False)
     tracemalloc.start()
     with exactly():
         for _ in range(5_000):
@@ -188,14 +188,14 @@ def test_periods_without_points_are_absent_or_null() -> None:
     """Only with `fill` are they part of the answer, and so are groups without points; without series there is none."""
     question = question_of(timeframe=Timeframe("2022-10-01", "2022-10-03"), group_by=("region",))
     aggregates = aggregated(question, [Point("2022-10-02", 0, 1.5, ("eu",))])
-    assert [(row.dimensions, row.data) for row in view(question, aggregates).series] == [
+    assert [(row.dimensions, row.data) for row in view(question, Half(aggregates)).series] == [
         ({"region": "eu"}, [Cell("2022-10-02", 1.5, 1)])
     ]
     question = question_of(timeframe=question.timeframe, group_by=("region",), fill=True)
     aggregates = aggregated(question, [Point("2022-10-02", 0, 1.5, ("eu",))])
     aggregates.know([("us",)])
     first, second, third = (Cell(f"2022-10-0{day}", None, 0) for day in (1, 2, 3))
-    assert [(row.dimensions, row.data) for row in view(question, aggregates).series] == [
+    assert [(row.dimensions, row.data) for row in view(question, Half(aggregates)).series] == [
         ({"region": "eu"}, [first, Cell("2022-10-02", 1.5, 1), third]),
         ({"region": "us"}, [first, second, third]),
     ]
@@ -212,8 +212,8 @@ def test_zeros_have_no_sign() -> None:
 def test_more_periods_than_an_answer_holds_are_refused_with_what_to_narrow() -> None:
     """As soon as there are too many, and with `fill` before anything was read."""
     with pytest.raises(TooMuch, match="choose a shorter range of days, a coarser granularity or fewer dimensions"):
-        Aggregates("Sum", Timeframe("1970-01-01", "9999-12-31"), "hour", fill=True).know([()])
-    aggregates = Aggregates("Sum", Timeframe("1970-01-01", "9999-12-31"), "hour", fill=False)
+        Aggregates("Sum", Calendar(Timeframe("1970-01-01", "9999-12-31"), "hour"), fill=True).know([()])
+    aggregates = Aggregates("Sum", Calendar(Timeframe("1970-01-01", "9999-12-31"), "hour"), fill=False)
     hours = [f"{hour:02}" for hour in range(20)]
     for count in range(MAX_CELLS // 20):
         aggregates.add((), str(date(1970, 1, 1) + timedelta(count)), hours, ["1.0"] * 20)
@@ -238,16 +238,10 @@ def unit_metric_of(
     fill: bool = False,
 ) -> UnitMetric:
     question = UnitMetricQuestion(COSTS, ORDERS, timeframe, granularity, ("region",), fill=fill)
-    previous, shift = previous_timeframe(timeframe, granularity)
-    compared = []
-    for frame in (timeframe, previous):
-        part = question_of("Sum", granularity, frame, ("region",), fill=fill)
-        inside = [
-            [one for one in all_of if frame.start <= one.day <= frame.end] for all_of in (numerators, denominators)
-        ]
-        compared.append(Compared(*(aggregated(part, several) for several in inside)))
-    current, before = compared
-    return unit_metric(question, current, before, previous, shift)
+    previous, _ = previous_timeframe(timeframe, granularity)
+    parts = [question_of("Sum", granularity, frame, ("region",), fill=fill) for frame in (timeframe, previous)]
+    halves = [Half(*(aggregated(part, several) for part in parts)) for several in (numerators, denominators)]
+    return unit_metric(question, *halves)
 
 
 def test_a_unit_metric_beside_its_previous_timeframe() -> None:
@@ -276,6 +270,8 @@ def test_a_unit_metric_beside_its_previous_timeframe() -> None:
             "n_agg_func": "Sum",
             "d_agg_func": "Sum",
             "points": 3,
+            "complete": True,
+            "previous_date": "2022-10-01",
         }
     ]
 

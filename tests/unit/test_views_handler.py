@@ -25,9 +25,10 @@ from unitstream.parameters import decode_cursor
 from unitstream.periods import Timeframe
 from unitstream.points import StoredPoint
 from unitstream.problems import Finding, OutOfTime, TooMuch
-from unitstream.questions import MetricsQuestion, SeriesQuestion, ViewQuestion
+from unitstream.questions import MetricsQuestion, SeriesQuestion
 from unitstream.reading import MetricSummary, Reader
 from unitstream.spreadsheets import unguarded
+from unitstream.view_questions import ViewQuestion
 from unitstream.views import Row, View
 from views import app, forms
 
@@ -656,7 +657,7 @@ def test_a_name_in_the_path_is_not_logged(function: Function, monkeypatch: pytes
 
 def test_reads_are_counted_apart_from_what_is_ingested(function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
     """The dimension `function` keeps them apart; the points are those that went into the answer."""
-    answers(monkeypatch, "view", view_of(Row({}, [Cell("2022-10-01", 1.0, 20), Cell("2022-10-02", 1.0, 3)])))
+    answers(monkeypatch, "view", replace(view_of(Row({}, [Cell("2022-10-01", 1.0, 23)])), points=23))
     function(VIEWS, parameters=VIEW)
     document = json.loads(function.logged.output.readouterr().out.splitlines()[-1])
     (directive,) = document["_aws"]["CloudWatchMetrics"]

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 import typer
 
 from unitstream.identity import AggFunc, Metric
-from unitstream.parameters import FIRST_DAY, is_day
-from unitstream.periods import Granularity, Timeframe
-from unitstream.questions import MAX_GROUP_BY
+from unitstream.metric_parameters import MAX_GROUP_BY
+from unitstream.parameters import is_day
+from unitstream.periods import FIRST_DAY, Granularity, Timeframe
 from unitstream_cli.settings import JsonOption
 
 DAYS_SHOWN = 30

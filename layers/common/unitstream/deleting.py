@@ -15,6 +15,7 @@ from unitstream.days import DELETED, Deletions, Span, deletable
 from unitstream.decimals import exactly
 from unitstream.dynamodb import side_by_side
 from unitstream.extents import extents_of, notices_of
+from unitstream.filters import passes
 from unitstream.items import RECEIVED, VALUE, Key, received_in
 from unitstream.periods import hour_of, overlap
 from unitstream.problems import OutOfTime, TooMuch
@@ -135,7 +136,8 @@ class _Deletion:
         side_by_side(lambda shard: self._delete_in(shard, values), shards)
 
     def _delete_in(self, shard: Shard, values: Mapping[str, set[str]]) -> None:
-        selection = shard.select(self.question.filters, lambda _: None, values) if self.question.filters else None
+        filters = self.question.filters
+        selection = shard.select(lambda dimensions: passes(filters, dimensions) or None, values) if filters else None
         first, last_day = f"{self.days.start}#", self.days.end
         attributes = ("rev", *VALUE, *RECEIVED)
         for items in shard.days(first, last_day, repeat(DAYS_A_PAGE), attributes=attributes, selection=selection):

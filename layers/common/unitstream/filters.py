@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 # A character as it is, or one that means something else without the backslash before it.
 _CHARACTER = re.compile(r"\\[:,\\-]|[^\\]", re.DOTALL)
@@ -28,6 +28,11 @@ class Filter:
     def keeps(self, dimensions: Mapping[str, str]) -> bool:
         """Whether a series with `dimensions` is kept. One without the key has none of the values."""
         return (dimensions.get(self.key) in self.values) != self.excludes
+
+
+def passes(filters: Iterable[Filter], dimensions: Mapping[str, str]) -> bool:
+    """Whether all `filters` keep a series with `dimensions`."""
+    return all(each.keeps(dimensions) for each in filters)
 
 
 def parse_filter(text: str) -> Filter:

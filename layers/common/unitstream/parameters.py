@@ -9,15 +9,17 @@ from __future__ import annotations
 import base64
 import json
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from unitstream.identity import MAX_NAME
 from unitstream.instants import FORMS, parse_instant
+from unitstream.periods import FIRST_DAY
 from unitstream.problems import Finding, InvalidRequest, near_miss
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from zoneinfo import ZoneInfo
 
     # The values of each parameter of a request, in the order in which they came.
     Query = Mapping[str, Sequence[str]]
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Word = TypeVar("Word", bound=str)
 
-FIRST_DAY = "1970-01-01"
 # Stands for a day that is out of range.
 _BEFORE = "0000-00-00"
 CURSOR_INVALID = Finding("cursor_invalid", "cursor is not one that an answer came with", parameter="cursor")
@@ -105,12 +106,12 @@ class Parameters:
             detail = f"{subject} must have at most {MAX_NAME} characters, and has {len(name):,}"
             self.wrong(parameter, "too_long", detail)
 
-    def day(self, name: str) -> str | None:
-        """Return a day, which is required. Of a timestamp it is the day in UTC on which that lies."""
+    def day(self, name: str, zone: ZoneInfo | None = None) -> str | None:
+        """Return a day, which is required. Of a timestamp it is the day on which that lies, in UTC or in `zone`."""
         text = self.text(name)
         if text is None:
             return None
-        day = text if is_day(text) else _day_of(text)
+        day = text if is_day(text) else _day_of(text, zone)
         if day is None:
             detail = f"{name} must be a day that exists, as YYYY-MM-DD, and is {quoted(text)}"
             self.wrong(name, "date_invalid", detail)
@@ -183,13 +184,15 @@ def is_day(text: str) -> bool:
     return True
 
 
-def _day_of(timestamp: str) -> str | None:
+def _day_of(timestamp: str, zone: ZoneInfo | None) -> str | None:
     from pydantic_core import PydanticCustomError  # noqa: PLC0415  # most questions have days, and start without it
 
     from unitstream.timestamps import floor_hour  # noqa: PLC0415  # it brings pydantic_core
+    from unitstream.zones import local_day  # noqa: PLC0415  # as above
 
     try:
-        return floor_hour(timestamp).day
+        day, hour = floor_hour(timestamp)
+        return local_day(datetime.fromisoformat(day).replace(hour=hour, tzinfo=UTC), zone) if zone else day
     except PydanticCustomError as exc:
         return _BEFORE if exc.type == "timestamp_out_of_range" else None
 

@@ -1,4 +1,4 @@
-"""Periods: hours, days, ISO weeks, months, quarters and years, all in UTC. Pure.
+"""Periods: hours, days, ISO weeks, months, quarters and years. Pure.
 
 A period is named by its first day, `2022-10-01`, an hour by itself, `2022-10-01T13:00:00Z`. Names sort as time passes.
 """
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+FIRST_DAY = "1970-01-01"
 
 Granularity = Literal["hour", "day", "week", "month", "quarter", "year"]
 
@@ -93,6 +95,34 @@ def count_periods(timeframe: Timeframe, granularity: Granularity) -> int:
     return count * 24 if granularity == "hour" else count
 
 
+def last_day(period: str, granularity: Granularity) -> str:
+    """Return the last day of a period that begins with the day `period`."""
+    first = date.fromisoformat(period)
+    if granularity in _MONTHS_A_STEP:
+        last = _months_before(first, 1 - _MONTHS_A_STEP[granularity])
+        return str(last.replace(day=_days_in_month(last.year, last.month)))
+    return str(date.fromordinal(min(date.max.toordinal(), first.toordinal() + _DAYS_A_STEP[granularity] - 1)))
+
+
+def count_days(timeframe: Timeframe) -> int:
+    """Return how many days `timeframe` has."""
+    start, end = map(date.fromisoformat, timeframe)
+    return (end - start).days + 1
+
+
+def step_of(granularity: Granularity) -> Shift:
+    """Return the way from one period to the next; from an hour, that of a day."""
+    return Shift(_DAYS_A_STEP.get(granularity, 0), _MONTHS_A_STEP.get(granularity, 0))
+
+
+def shifted(timeframe: Timeframe, shift: Shift) -> Timeframe:
+    """Return `timeframe` so much earlier. The last day of a month stays the last one, at the end of the timeframe."""
+    start, end = map(date.fromisoformat, timeframe)
+    if shift.months:
+        return Timeframe(str(_months_before(start, shift.months)), str(_end_before(end, shift.months)))
+    return Timeframe(str(_days_before(start, shift.days)), str(_days_before(end, shift.days)))
+
+
 def previous_timeframe(timeframe: Timeframe, granularity: Granularity) -> tuple[Timeframe, Shift]:
     """Return the timeframe that `timeframe` is compared with, and how far back it lies.
 
@@ -104,12 +134,12 @@ def previous_timeframe(timeframe: Timeframe, granularity: Granularity) -> tuple[
     if granularity in _DAYS_A_STEP:
         step = _DAYS_A_STEP[granularity]
         shift = Shift(((end - start).days // step + 1) * step, 0)
-        return Timeframe(str(_days_before(start, shift.days)), str(_days_before(end, shift.days))), shift
+        return shifted(timeframe, shift), shift
     step = _MONTHS_A_STEP[granularity]
     months = max(step, -(-_months_between(start, end) // step) * step)
-    while (previous_end := _end_before(end, months)) >= start:
+    while _end_before(end, months) >= start:
         months += step
-    return Timeframe(str(_months_before(start, months)), str(previous_end)), Shift(0, months)
+    return shifted(timeframe, Shift(0, months)), Shift(0, months)
 
 
 def overlap(timeframe: Timeframe, other: Timeframe) -> Timeframe | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import heapq
 import json
+from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from unitstream.dynamodb import side_by_side
+from unitstream.filters import passes
 from unitstream.instants import instant_text
 from unitstream.items import RECEIVED, VALUE, dimensions_of, series_key
 from unitstream.pages import Candidate, PointPlace
@@ -53,7 +55,7 @@ def point_candidates(
     """
     selections: list[Selection[dict[str, str]] | None] = [None] * len(shards)
     if question.filters:
-        selections = side_by_side(lambda shard: shard.select(question.filters, dict, values), shards)
+        selections = side_by_side(lambda shard: shard.select(partial(_kept, question), values), shards)
     first = f"{after.day}#{after.record_id}" if after else f"{timeframe.start}#"
     days = heapq.merge(
         *(
@@ -81,6 +83,10 @@ def point_candidates(
             known |= _dimensions(shards[0], chunk, known)
         for item in chunk:
             yield from _points_of(item, known, after)
+
+
+def _kept(question: PointsQuestion, dimensions: dict[str, str]) -> dict[str, str] | None:
+    return dimensions if passes(question.filters, dimensions) else None
 
 
 def _page_sizes(limit: int, shards: int) -> Iterator[int]:

@@ -13,7 +13,6 @@ from unitstream.table import KEYS_PER_READ
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from unitstream.filters import Filter
     from unitstream.identity import Metric
     from unitstream.items import Condition, Item
     from unitstream.table import Table
@@ -29,7 +28,7 @@ _MOST_KEYS = 10_000
 
 
 class Selection(NamedTuple, Generic[T]):
-    """The series of a shard that pass filters, by record ID, with what was noted of each; and how many there are."""
+    """Series of a shard, by record ID, with what was noted of each; and out of how many they were selected."""
 
     series: dict[str, T]
     out_of: int
@@ -63,12 +62,10 @@ class Shard:
             for item in items:
                 yield item["sk"]["S"].removeprefix(SERIES), dimensions_of(item)
 
-    def select(
-        self, filters: Sequence[Filter], note: Callable[[dict[str, str]], T], values: Mapping[str, set[str]]
-    ) -> Selection[T]:
-        """Return the series that pass all `filters`, with what `note` makes of their dimensions.
+    def select(self, note: Callable[[dict[str, str]], T | None], values: Mapping[str, set[str]]) -> Selection[T]:
+        """Return the series of whose dimensions `note` makes something, with that.
 
-        Adds to `values`, by key, what values any series has, whether it passes or not. Shards may share the sets.
+        Adds to `values`, by key, what values any series has, whether it is selected or not. Shards may share the sets.
         """
         selected: dict[str, T] = {}
         count = 0
@@ -77,8 +74,9 @@ class Shard:
             for key, known in values.items():
                 if key in dimensions:
                     known.add(dimensions[key])
-            if all(one.keeps(dimensions) for one in filters):
-                selected[record_id] = note(dimensions)
+            noted = note(dimensions)
+            if noted is not None:
+                selected[record_id] = noted
         return Selection(selected, count)
 
     def days(

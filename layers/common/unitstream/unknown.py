@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from unitstream.parameters import quoted
 from unitstream.problems import MAX_REPORTED_ERRORS, Finding, near_miss
-from unitstream.questions import SeriesQuestion, UnitMetricQuestion, ViewQuestion
+from unitstream.questions import DeleteQuestion, PointsQuestion, SeriesQuestion
+from unitstream.view_questions import Side
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from unitstream.identity import Metric
-    from unitstream.questions import DeleteQuestion, PointsQuestion
+    from unitstream.view_questions import UnitMetricQuestion, ViewQuestion
 
     Question = SeriesQuestion | PointsQuestion | DeleteQuestion | ViewQuestion | UnitMetricQuestion
 
@@ -35,34 +36,41 @@ class Known(NamedTuple):
     values: dict[str, set[str]]
 
 
-def named_keys(question: Question) -> list[tuple[str, str]]:
-    """Return the keys that a question names, each with the parameter that names it."""
-    grouped = question.group_by if isinstance(question, ViewQuestion | UnitMetricQuestion) else ()
-    return [*(("group_by", key) for key in grouped), *(("filter", one.key) for one in question.filters)]
+def sides_of(question: Question) -> list[Side]:
+    """Return what a question reads of each metric."""
+    if isinstance(question, SeriesQuestion | PointsQuestion | DeleteQuestion):
+        return [Side("metric_name", question.metric, tuple(("filter", one) for one in question.filters))]
+    return question.sides
 
 
-def metrics_of(question: Question) -> dict[str, Metric]:
-    """Return the metrics that a question is about, by the parameters that name them."""
-    if isinstance(question, UnitMetricQuestion):
-        return {"numerator": question.numerator, "denominator": question.denominator}
-    return {"metric_name": question.metric}
+def named_keys(side: Side) -> list[tuple[str, str]]:
+    """Return the keys that are named for a metric, each with the parameter that names it."""
+    return [
+        *((side.group_by_parameter, key) for key in side.group_by),
+        *((parameter, one.key) for parameter, one in side.filters),
+    ]
 
 
 def notices(question: Question, known: Mapping[Metric, Known], metrics: Sequence[Metric]) -> tuple[Finding, ...]:
     """Return what to say of a question. `known` are those of its metrics that there are, `metrics` of the stream."""
-    found = [
-        _unknown_metric(metric, parameter, metrics)
-        for parameter, metric in metrics_of(question).items()
-        if metric not in known
-    ]
-    for metric, its in known.items():
-        for parameter, key in named_keys(question):
+    sides = sides_of(question)
+    found = [_unknown_metric(side.metric, side.parameter, metrics) for side in sides if side.metric not in known]
+    for side in sides:
+        its = known.get(side.metric)
+        if its is None:
+            continue
+        for parameter, key in named_keys(side):
             if key not in its.keys and not its.values.get(key) and (its.all_keys or key in its.values):
-                found.append(_unknown_key(metric, parameter, key, its.keys))
-        for one in question.filters:
+                found.append(_unknown_key(side.metric, parameter, key, its.keys))
+        for parameter, one in side.filters:
             if values := its.values.get(one.key):
-                found += [_unknown_value(metric, one.key, text, values) for text in one.values if text not in values]
-    return tuple(found[:MAX_REPORTED_ERRORS])
+                found += [
+                    _unknown_value(side.metric, parameter, one.key, text, values)
+                    for text in one.values
+                    if text not in values
+                ]
+    # Both sides of a unit metric may be of the same metric.
+    return tuple(dict.fromkeys(found))[:MAX_REPORTED_ERRORS]
 
 
 def _unknown_metric(metric: Metric, parameter: str, known: Sequence[Metric]) -> Finding:
@@ -83,11 +91,11 @@ def _unknown_key(metric: Metric, parameter: str, key: str, known: frozenset[str]
     return Finding("unknown_dimension_key", detail, parameter=parameter)
 
 
-def _unknown_value(metric: Metric, key: str, value: str, known: set[str]) -> Finding:
+def _unknown_value(metric: Metric, parameter: str, key: str, value: str, known: set[str]) -> Finding:
     close = near_miss(value, known)
     detail = f"no series of {_full_name(metric)} has {quoted(value)} in the dimension {quoted(key)}"
     return Finding(
-        "unknown_dimension_value", detail + (f": did you mean {close}?" if close else ""), parameter="filter"
+        "unknown_dimension_value", detail + (f": did you mean {close}?" if close else ""), parameter=parameter
     )
 
 
