@@ -139,7 +139,12 @@ def service() -> Iterator[Service]:
             parts = urlsplit(self.path)
             headers = self.headers
             told.asked.append(
-                Asked(parts.path, parse_qs(parts.query), headers["Accept"], headers["X-Data-Stream-Token"])
+                Asked(
+                    parts.path,
+                    parse_qs(parts.query, keep_blank_values=True),
+                    headers["Accept"],
+                    headers["X-Data-Stream-Token"],
+                )
             )
             status, _, body, sent = told.next_answer()
             self.send_response(status)
@@ -471,6 +476,63 @@ def test_the_total_of_a_unit_metric_is_the_quotient_of_totals(service: Service, 
     result = unitstream("unit-metrics", "costs:Sum", "orders:Average", "--total")
     assert ["all", "30", *"-----"] in rows_of(result.stdout)
     assert "An Average of several rows is left out" in result.stderr
+
+
+def test_the_rows_of_the_whole_range_are_the_services(service: Service, unitstream: Run) -> None:
+    """It knows all points: a mean is exact, of each group and of all."""
+    document = unit_metric_of(("2022-10-01", 10.0, 4.0, 4.0, 2.0), function="Average")
+    (group,) = document["series"]
+    total = {
+        name: value for name, value in group["data"][0].items() if name not in {"date", "complete", "previous_date"}
+    }
+    series = [{"dimensions": {"region": region}, "data": group["data"], "total": total} for region in ("eu", "us")]
+    of_all = total | {"current_timeframe_unit_metric": 9.0}
+    for one in (total, of_all):
+        one.pop("date", None)
+    service.answers(document | {"series": series, "total": of_all})
+    result = unitstream("unit-metrics", "costs:Sum", "orders:Average", "--total")
+    assert service.asked[0].parameters["totals"] == ["true"]
+    rows = [row[:5] for row in rows_of(result.stdout) if row[:1] in (["total"], ["all"])]
+    assert rows == [
+        ["total", "eu", "10", "4", "2.5"],
+        ["total", "us", "10", "4", "2.5"],
+        ["all", "-", "10", "4", "9.0"],
+    ]
+    assert not result.stderr
+
+
+def test_rows_that_share_a_denominator_count_it_once(service: Service, unitstream: Run) -> None:
+    """Each service per all orders: two of them together are divided by the same orders, and not by twice as many."""
+    cells = [unit_metric_of(("2022-10-01", cost, 4.0, 1.0, 4.0))["series"][0]["data"] for cost in (8.0, 2.0, 6.0)]
+    series = [
+        {"dimensions": {"service": name}, "data": data} for name, data in zip(("a", "b", "c"), cells, strict=True)
+    ]
+    asked = ("unit-metrics", "costs:Sum", "orders:Sum", "--group-by", "service", "--top", "1")
+    service.answers(unit_metric_of() | {"series": series})
+    result = unitstream(*asked, "--denominator-group-by", "")
+    assert service.asked[0].parameters["denominator_group_by"] == [""]
+    assert ["2", "others", "-", "8", "4", "2.00", "0.50", "+1.50", "+300.0%"] in rows_of(result.stdout)
+
+
+def test_a_view_beside_earlier_periods(service: Service, unitstream: Run) -> None:
+    """The value before, the difference and the change; and it is said where only a part of a period is in the range."""
+    compared = {"previous_timeframe_value": 4.0, "pop_diff": -1.0, "pop_change": -0.25, "previous_date": "2022-09-01"}
+    cell = {"date": "2022-10-01", "value": 3.0, "points": 2, "complete": False} | compared
+    previous = {"previous_start_date": "2022-09-01", "previous_end_date": "2022-09-12"}
+    service.answers(
+        view_of()
+        | {"compare": "period", "timezone": "Europe/Berlin", "granularity": "month"}
+        | previous
+        | {"series": [{"dimensions": {}, "data": [cell]}]}
+    )
+    result = unitstream(
+        "views", "orders:Sum", "--compare", "period", "--timezone", "Europe/Berlin", "--by", "month", columns=120
+    )
+    assert service.asked[0].parameters["timezone"] == ["Europe/Berlin"]
+    title, *_ = result.stdout.splitlines()
+    assert "in Europe/Berlin; before: from 2022-09-01 to 2022-09-12" in title
+    assert ["2022-10-01", "3", "4", "-1", "-25.0%", "2"] in [row[:6] for row in rows_of(result.stdout)]
+    assert "Of 2022-10-01 the range has a part" in result.stderr
 
 
 def test_a_table_for_a_spreadsheet_that_writes_commas(service: Service, unitstream: Run) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import typer
 
+from unitstream.comparisons import Compare
+from unitstream.filters import split_keys
 from unitstream.identity import AggFunc, Metric
 from unitstream.metric_parameters import MAX_GROUP_BY
 from unitstream.parameters import is_day
@@ -77,7 +79,7 @@ class Span(NamedTuple):
             "--start-date",
             parser=day,
             metavar="YYYY-MM-DD",
-            help=f"First day, in UTC. Default: {DAYS_SHOWN - 1} days before the last one.",
+            help=f"First day, in UTC or --timezone. Default: {DAYS_SHOWN - 1} days before the last one.",
         ),
     ] = None
     last: Annotated[
@@ -87,7 +89,7 @@ class Span(NamedTuple):
             "--end-date",
             parser=day,
             metavar="YYYY-MM-DD",
-            help="Last day, which is included, in UTC. Default: today.",
+            help="Last day, which is included, in UTC or --timezone. Default: today, in UTC.",
         ),
     ] = None
 
@@ -110,10 +112,65 @@ class Breakdown(NamedTuple):
         ),
     ] = None
     fill: Annotated[bool, typer.Option("--fill", help="Show periods without data too.")] = False
+    timezone: Annotated[
+        str | None,
+        typer.Option(
+            "--timezone",
+            metavar="ZONE",
+            help="Where days, weeks and longer periods begin, such as Europe/Berlin; for hourly data. Default: UTC.",
+        ),
+    ] = None
+    compare: Annotated[
+        Compare | None,
+        typer.Option(
+            "--compare",
+            help="What each period stands beside: the one in its place in the range before, the one before it, or the "
+            "same one a year earlier. Of unit metrics the first by default.",
+        ),
+    ] = None
 
     def parameters(self) -> dict[str, Any]:
-        fill = {"fill": "null"} if self.fill else {}
-        return {"granularity": self.granularity, "group_by": self.group_by or []} | fill
+        optional = {"fill": "null" if self.fill else None, "timezone": self.timezone, "compare": self.compare}
+        given = {name: value for name, value in optional.items() if value is not None}
+        return {"granularity": self.granularity, "group_by": self.group_by or []} | given
+
+
+class Halves(NamedTuple):
+    """What holds for one half of a unit metric alone."""
+
+    numerator_filters: Annotated[
+        list[str] | None,
+        typer.Option("--numerator-filter", metavar="KEY:VALUE[,VALUE...]", help="As --filter, of the numerator alone."),
+    ] = None
+    denominator_filters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--denominator-filter", metavar="KEY:VALUE[,VALUE...]", help="As --filter, of the denominator alone."
+        ),
+    ] = None
+    denominator_group_by: Annotated[
+        str | None,
+        typer.Option(
+            "--denominator-group-by",
+            metavar="KEY[,KEY]",
+            help='Those of the keys of --group-by by which the denominator is grouped too, or "" for none: then each '
+            "group is divided by all of it. Default: all.",
+        ),
+    ] = None
+
+    def parameters(self) -> dict[str, Any]:
+        shared = {} if self.denominator_group_by is None else {"denominator_group_by": self.denominator_group_by}
+        sides = {"numerator_filter": self.numerator_filters, "denominator_filter": self.denominator_filters}
+        return {name: texts for name, texts in sides.items() if texts} | shared
+
+    def shared_keys(self) -> list[str] | None:
+        """Return the keys by which the denominator is grouped, None for all."""
+        if self.denominator_group_by is None:
+            return None
+        try:
+            return split_keys(self.denominator_group_by) if self.denominator_group_by else []
+        except ValueError as exc:
+            raise typer.BadParameter(f"--denominator-group-by {exc}.") from exc
 
 
 class Output(NamedTuple):
@@ -154,7 +211,9 @@ class Form(NamedTuple):
     total: Annotated[
         bool,
         typer.Option(
-            "--total", help="A last row of all: their sum, or of an Average, Maximum or Minimum what the function says."
+            "--total",
+            help="Last rows of the whole range: of each group, if there are several, and of all. A sum, or of an "
+            "Average, Maximum or Minimum what the function says.",
         ),
     ] = False
 
@@ -176,8 +235,12 @@ class Form(NamedTuple):
             raise typer.BadParameter("--delimiter and --decimal are of --csv.")
         if self.delimiter == self.decimal == ",":
             raise typer.BadParameter("--delimiter and --decimal cannot both be a comma.")
-        if self.json and self.arranged:
-            raise typer.BadParameter("--sort, --top and --total are of tables; --json is what the API answers.")
+        if self.json and (self.sort != "time" or self.top is not None):
+            raise typer.BadParameter("--sort and --top are of tables; --json is what the API answers.")
+
+    def parameters(self) -> dict[str, Any]:
+        """Return what the service is asked for beside the rows."""
+        return {"totals": "true"} if self.total else {}
 
 
 def timeframe_of(start: date | None, end: date | None, today: date) -> Timeframe:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
+from unitstream.aggregates import TOTAL
 from unitstream_cli.answers import Refused
 from unitstream_cli.api import Api
 from unitstream_cli.console import counted, err, print_json, printable, say
@@ -35,12 +36,17 @@ _OPTIONS = {
     "group_by": "--group-by",
     "filter": "--filter",
     "fill": "--fill",
+    "timezone": "--timezone",
+    "compare": "--compare",
+    "numerator_filter": "--numerator-filter",
+    "denominator_filter": "--denominator-filter",
+    "denominator_group_by": "--denominator-group-by",
     "received_from": "--received-from",
     "received_before": "--received-before",
 }
 
 
-_TEXTS = {"record_id", "received_at", "n_agg_func", "d_agg_func"}
+_TEXTS = {"record_id", "received_at", "n_agg_func", "d_agg_func", "complete", "previous_date"}
 
 
 class Question(NamedTuple):
@@ -117,7 +123,9 @@ def restyled(header: list[str], lines: Sequence[list[str]], question: Question, 
         )
         for line in lines
     ]
-    wanted = arranged(rows, question.kind, form).all if question.kind else rows
+    periods = [row for row in rows if not row.fields[header[0]].startswith(TOTAL)]
+    totals = [row for row in rows if row.fields[header[0]].startswith(TOTAL)]
+    wanted = arranged(periods, question.kind, form, totals).all if question.kind else rows
     text = io.StringIO()
     delimiter = form.delimiter or (";" if form.decimal == "," else ",")
     writer = csv_module.writer(text, delimiter="\t" if delimiter == "tab" else delimiter)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -11,8 +12,8 @@ from unitstream.aggregates import Cell
 from unitstream.identity import Metric
 from unitstream.periods import Timeframe
 from unitstream.questions import MAX_LIMIT, MAX_POINTS_LIMIT
-from unitstream.views import UnitCell
-from unitstream_cli.reads.arguments import Breakdown, FilterOption, Form, MetricArgument, Output, Span, metric
+from unitstream.views import ComparedCell, UnitCell
+from unitstream_cli.reads.arguments import Breakdown, FilterOption, Form, Halves, MetricArgument, Output, Span, metric
 from unitstream_cli.reads.asking import Question, print_answer
 from unitstream_cli.reads.drawing import (
     days_of,
@@ -90,9 +91,10 @@ def views(
     the last, as high as the values are between the smallest and the largest.
     """
     timeframe = span.timeframe()
-    parameters = metric._asdict() | _range(timeframe, filters) | breakdown.parameters()
+    parameters = metric._asdict() | _range(timeframe, filters) | breakdown.parameters() | form.parameters()
     nothing = f"There are no points of {name_of(metric)} {days_of(timeframe)}{filter_clause(filters)}. {_SEE_METRICS}"
-    question = Question("/api/views", parameters, "series", nothing, values_of(metric), len(Cell._fields))
+    fields = len(ComparedCell._fields if breakdown.compare else Cell._fields)
+    question = Question("/api/views", parameters, "series", nothing, values_of(metric), fields)
     print_answer(ctx.obj, question, form, draw_view)
 
 
@@ -114,23 +116,24 @@ def unit_metrics(
     span: Span,
     breakdown: Breakdown,
     filters: FilterOption = None,
+    halves: Halves,
     form: Form,
 ) -> None:
-    """Show one metric per another, such as the cost per order, beside the timeframe before.
+    """Show one metric per another, such as the cost per order, beside earlier periods.
 
-    Each period is compared with the one as many periods earlier as the timeframe has. The table rounds; --csv and
-    --json have all digits, and the numerators and denominators of the timeframe before.
+    Each period is compared with the one as many periods earlier as the range has, unless --compare says otherwise. The
+    table rounds; --csv and --json have all digits, and the numerators and denominators of the earlier periods.
     """
     timeframe = span.timeframe()
     parameters = {"numerator": ":".join(numerator), "denominator": ":".join(denominator)}
-    parameters |= _range(timeframe, filters) | breakdown.parameters()
+    parameters |= _range(timeframe, filters) | breakdown.parameters() | halves.parameters() | form.parameters()
     nothing = (
         f"There are no points of {name_of(numerator)} or {name_of(denominator)} {days_of(timeframe)}"
         f"{filter_clause(filters)}, nor in the timeframe before. {_SEE_METRICS}"
     )
-    kind = ratios_of(numerator, denominator)
+    kind = ratios_of(numerator, denominator, halves.shared_keys())
     question = Question("/api/unit-metrics", parameters, "series", nothing, kind, len(UnitCell._fields))
-    print_answer(ctx.obj, question, form, draw_unit_metric)
+    print_answer(ctx.obj, question, form, partial(draw_unit_metric, kind=kind))
 
 
 def _range(timeframe: Timeframe, filters: list[str] | None) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len
 from rich.text import Text
 
+from unitstream.aggregates import TOTAL
 from unitstream.identity import Metric
 from unitstream.periods import Timeframe
 from unitstream_cli.console import out, printable, say
-from unitstream_cli.reads.rows import Row, arranged, ratios_of, values_of
+from unitstream_cli.reads.rows import Row, arranged, values_of
 from unitstream_cli.reads.tables import (
     NOTHING,
     Column,
@@ -85,50 +86,75 @@ def draw_points(document: dict[str, Any], form: Form) -> None:
 
 def draw_view(document: dict[str, Any], form: Form) -> None:
     metric, timeframe = metric_of(document), Timeframe(document["start_date"], document["end_date"])
-    rows = _wanted(_rows_of(document), values_of(metric), form)
-    _print_title(f"{name_of(metric)} by {document['granularity']} {days_of(timeframe)}, in UTC")
+    kind = values_of(metric)
+    rows = _wanted(_rows_of(document), kind, form, _totals_of(document, kind))
+    _print_title(f"{name_of(metric)} {_periods_of(document, timeframe)}", document)
     value, bars = _value_columns(rows)
+    compared = (
+        _compared_columns("value", rows, "value", "previous_timeframe_value") if "compare" in document else [value]
+    )
     points = number_column("points", [f"{row.fields['points']:,}" for row in rows.all], rank=1)
-    print_table([*_leading_columns(document["granularity"], rows), value, points, bars])
+    print_table([*_leading_columns(document["granularity"], rows), *compared, points, bars])
+    _say_which_are_parts(document)
     if form.top is None:
         _print_lines(document, "value")
 
 
-def draw_unit_metric(document: dict[str, Any], form: Form) -> None:
+def draw_unit_metric(document: dict[str, Any], form: Form, kind: Kind) -> None:
     timeframe = Timeframe(document["start_date"], document["end_date"])
-    before = Timeframe(document["previous_start_date"], document["previous_end_date"])
     sides = [metric_of(document[side]) for side in ("numerator", "denominator")]
-    kind = ratios_of(*sides)
-    rows = _wanted(_rows_of(document), kind, form)
-    _print_title(
-        f"{' per '.join(map(name_of, sides))} by {document['granularity']} {days_of(timeframe)}, in UTC; "
-        f"before: {days_of(before)}"
-    )
+    rows = _wanted(_rows_of(document), kind, form, _totals_of(document, kind))
+    names = " per ".join(map(name_of, sides))
+    _print_title(f"{names} {_periods_of(document, timeframe)}", document)
     print_table([*_leading_columns(document["granularity"], rows), *_unit_columns(rows)])
-    if rows.together and any(side.metric_agg_func == "Average" for side in sides):
+    guessed = rows.together and (form.top is not None or "total" not in document)
+    if guessed and any(side.metric_agg_func == "Average" for side in sides):
         say("An Average of several rows is left out: how many points are in each side is not known.")
+    _say_which_are_parts(document)
     if form.top is None:
         _print_lines(document, kind.value)
 
 
 def _unit_columns(rows: Rows) -> list[Column]:
-    def values_of(field: str) -> list[float | None]:
-        return [row.fields[field] for row in rows.all]
+    sides = [
+        number_column(side, numbers([row.fields[f"current_timeframe_{side}"] for row in rows.all]), rank=2)
+        for side in ("numerator", "denominator")
+    ]
+    unit, unit_before = "current_timeframe_unit_metric", "previous_timeframe_unit_metric"
+    return [*sides, *_compared_columns("unit metric", rows, unit, unit_before), _bars_of(rows, unit, rank=3)]
 
-    now, before = values_of("current_timeframe_unit_metric"), values_of("previous_timeframe_unit_metric")
-    diffs, changes = values_of("pop_diff"), values_of("pop_change")
+
+def _compared_columns(title: str, rows: Rows, field: str, earlier_field: str) -> list[Column]:
+    """Return a value, the one before, and how they differ."""
+    now, before, diffs, changes = (
+        [row.fields[name] for row in rows.all] for name in (field, earlier_field, "pop_diff", "pop_change")
+    )
     # With as many decimals, so that one sees how they belong together.
     written = numbers([*now, *before, *diffs])
     count = len(now)
     return [
-        number_column("numerator", numbers(values_of("current_timeframe_numerator")), rank=2),
-        number_column("denominator", numbers(values_of("current_timeframe_denominator")), rank=2),
-        number_column("unit metric", written[:count]),
+        number_column(title, written[:count]),
         number_column("before", written[count:-count]),
         number_column("difference", signed(written[-count:], diffs), directions(diffs), rank=1),
         number_column("change", percents(changes), directions(diffs)),
-        _bars_of(rows, "current_timeframe_unit_metric", rank=3),
     ]
+
+
+def _totals_of(document: dict[str, Any], kind: Kind) -> list[Row]:
+    """Return the rows of the whole range: of each group, if there are several, and of all."""
+    if "total" not in document or not document["series"]:
+        return []
+    groups = document["series"]
+    several = [Row(group["dimensions"], {"date": TOTAL} | group["total"]) for group in groups]
+    of_all = Row(dict.fromkeys(groups[0]["dimensions"]), {"date": kind.total} | document["total"])
+    return [*(several if len(several) > 1 else []), of_all]
+
+
+def _say_which_are_parts(document: dict[str, Any]) -> None:
+    parts = {cell["date"] for group in document["series"] for cell in group["data"] if cell.get("complete") is False}
+    if parts:
+        named = " and ".join(sorted(parts))
+        say(f"Of {named} the range has a part, which stands beside the same part of an earlier period.")
 
 
 def _value_columns(rows: Rows) -> tuple[Column, Column]:
@@ -160,8 +186,8 @@ def _rows_of(document: dict[str, Any]) -> list[Row]:
     return [Row(group["dimensions"], cell) for group in document["series"] for cell in group["data"]]
 
 
-def _wanted(rows: Sequence[Row], kind: Kind, form: Form) -> Rows:
-    found = arranged(rows, kind, form)
+def _wanted(rows: Sequence[Row], kind: Kind, form: Form, totals: Sequence[Row] = ()) -> Rows:
+    found = arranged(rows, kind, form, totals)
     return found._replace(each=_shown(found.each))
 
 
@@ -176,8 +202,14 @@ def _moment(moment: str) -> str:
     return moment[:16].replace("T", " ")
 
 
-def _print_title(title: str) -> None:
-    out.print(Text(title, "bold"), soft_wrap=True)
+def _print_title(title: str, document: dict[str, Any]) -> None:
+    before = document.get("previous_start_date")
+    compared = f"; before: {days_of(Timeframe(before, document['previous_end_date']))}" if before else ""
+    out.print(Text(f"{title}{compared}", "bold"), soft_wrap=True)
+
+
+def _periods_of(document: dict[str, Any], timeframe: Timeframe) -> str:
+    return f"by {document['granularity']} {days_of(timeframe)}, in {printable(document.get('timezone', 'UTC'))}"
 
 
 def _print_lines(document: dict[str, Any], field: str) -> None:

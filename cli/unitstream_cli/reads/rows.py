@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from unitstream.views import unit_cell
+from unitstream.views import change, unit_cell
 
 if TYPE_CHECKING:
     from unitstream.identity import AggFunc, Metric
@@ -53,27 +53,45 @@ def values_of(metric: Metric) -> Kind:
     def together(rows: Sequence[Row]) -> dict[str, Any]:
         several = [(row.fields["value"], row.fields.get("points", 1)) for row in rows]
         counted = {"points": sum(points for _, points in several)} if "points" in rows[0].fields else {}
-        return {"value": aggregated(metric.metric_agg_func, several)} | counted
+        value = aggregated(metric.metric_agg_func, several)
+        if "previous_timeframe_value" not in rows[0].fields:
+            return {"value": value} | counted
+        # How many points were in the earlier ones is not known, so a mean of means would be a guess.
+        before = aggregated(metric.metric_agg_func, [(row.fields["previous_timeframe_value"], None) for row in rows])
+        diff, share = change(value, before)
+        compared = {"previous_timeframe_value": before, "pop_diff": diff, "pop_change": share}
+        return {"value": value} | counted | compared
 
     return Kind("value", _TOTALS[metric.metric_agg_func], together)
 
 
-def ratios_of(numerator: Metric, denominator: Metric) -> Kind:
-    """Return the kind of the rows of a unit metric: several have the quotient of what their sides are together."""
+def ratios_of(numerator: Metric, denominator: Metric, shared: Sequence[str] | None = None) -> Kind:
+    """Return the kind of the rows of a unit metric: several have the quotient of what their sides are together.
+
+    Rows of a date whose dimensions in `shared` are the same have one denominator, which counts once; where it is None,
+    each has its own.
+    """
     functions = (numerator.metric_agg_func, denominator.metric_agg_func)
 
     def together(rows: Sequence[Row]) -> dict[str, Any]:
         # How many points went into each side is not known, so a mean of means would be a guess.
+        once = list({_denominator_of(row, shared): row for row in rows}.values())
         n, d, n_before, d_before = (
-            aggregated(function, [(row.fields[side], None) for row in rows])
-            for side, function in zip(_SIDES, functions * 2, strict=True)
+            aggregated(function, [(row.fields[side], None) for row in several])
+            for side, function, several in zip(_SIDES, functions * 2, (rows, once) * 2, strict=True)
         )
         points = sum(row.fields["points"] for row in rows)
         cell = unit_cell(numerator, denominator, "", (n, d, n_before, d_before), points)._asdict()
-        del cell["date"]
+        for of_periods in ("date", "complete", "previous_date"):
+            del cell[of_periods]
         return cell
 
     return Kind("current_timeframe_unit_metric", "total" if {*functions} == {"Sum"} else "all", together)
+
+
+def _denominator_of(row: Row, shared: Sequence[str] | None) -> tuple[object, ...]:
+    keys = row.dimensions if shared is None else shared
+    return row.fields["date"], *(row.dimensions[key] for key in keys)
 
 
 def aggregated(function: AggFunc, several: Sequence[tuple[float | None, int | None]]) -> float | None:
@@ -91,8 +109,8 @@ def aggregated(function: AggFunc, several: Sequence[tuple[float | None, int | No
     return float(sum(value * points for value, points in exact if points) / sum(points or 0 for _, points in exact))
 
 
-def arranged(rows: Sequence[Row], kind: Kind, form: Form) -> Rows:
-    """Return the rows as they are wanted."""
+def arranged(rows: Sequence[Row], kind: Kind, form: Form, totals: Sequence[Row] = ()) -> Rows:
+    """Return the rows as they are wanted, and last those of the whole range: `totals`, if the service tells them."""
     each = list(rows)
     together: list[Row] = []
     if form.sort == "value" or form.top is not None:
@@ -101,7 +119,7 @@ def arranged(rows: Sequence[Row], kind: Kind, form: Form) -> Rows:
         each = each[: form.top]
         together.append(_row_of(rest, f"{len(rest):,} other{'s' if len(rest) > 1 else ''}", kind))
     if form.total and rows:
-        together.append(_row_of(rows, kind.total, kind))
+        together += totals or [_row_of(rows, kind.total, kind)]
     return Rows(each, together)
 
 

@@ -122,7 +122,7 @@ def view(question: ViewQuestion, half: Half) -> View:
     def cell(period: str, now: Cell, before: Cell) -> Cell | ComparedCell:
         if question.compare is None:
             return Cell(named.shown(period), now.value, now.points)
-        compared = before.value, *_change(now.value, before.value)
+        compared = before.value, *change(now.value, before.value)
         return ComparedCell(named.shown(period), now.value, now.points, *compared, *named.of_earlier(period))
 
     rows = []
@@ -174,10 +174,10 @@ def unit_cell(
     n, d, n_before, d_before = values
     now, before = ratio(n, d), ratio(n_before, d_before)
     functions = (numerator.metric_agg_func, denominator.metric_agg_func)
-    return UnitCell(date, n, d, now, n_before, d_before, before, *_change(now, before), *functions, points)
+    return UnitCell(date, n, d, now, n_before, d_before, before, *change(now, before), *functions, points)
 
 
-def _change(now: float | None, before: float | None) -> tuple[float | None, float | None]:
+def change(now: float | None, before: float | None) -> tuple[float | None, float | None]:
     """Return the difference, and that as a share of the magnitude before: what was negative rises all the same."""
     diff = None if now is None or before is None else difference(now, before)
     return diff, None if before is None else ratio(diff, abs(before))
