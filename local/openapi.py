@@ -18,7 +18,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from samtranslator.yaml_helper import yaml_parse
 
 import unitstream_http
-from unitstream import days, identity, metric_parameters, payload, problems, questions, store, values
+from unitstream import days, definitions, identity, metric_parameters, payload, problems, questions, store, values
 from unitstream.aggregates import Cell
 from unitstream.comparisons import Compare
 from unitstream.days import Counts, Deletions
@@ -202,7 +202,18 @@ def _constants() -> dict[str, Any]:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     limits = {
         name: value
-        for module in (days, identity, metric_parameters, payload, problems, questions, store, unitstream_http, values)
+        for module in (
+            days,
+            definitions,
+            identity,
+            metric_parameters,
+            payload,
+            problems,
+            questions,
+            store,
+            unitstream_http,
+            values,
+        )
         for name, value in vars(module).items()
         if name.isupper() and isinstance(value, int | float)
     }

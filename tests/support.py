@@ -188,7 +188,7 @@ class Stack:
 
     def invoke(self, event: dict[str, Any]) -> dict[str, Any]:
         """Invoke the function that `event` is for, past the gateway."""
-        function = self.outputs()["ViewsFunctionName" if event["httpMethod"] == "GET" else "IngestFunctionName"]
+        function = self.outputs()["IngestFunctionName" if changes_points(event) else "ViewsFunctionName"]
         answer = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
         assert "FunctionError" not in answer
         payload: dict[str, Any] = json.loads(answer["Payload"].read())
@@ -249,6 +249,11 @@ def proxy_event(body: str | None, received_at: int, **changes: Any) -> dict[str,
         "isBase64Encoded": False,
     }
     return event | changes
+
+
+def changes_points(event: dict[str, Any]) -> bool:
+    """Whether an event is for the function that changes points: all others are for the one that reads."""
+    return event["httpMethod"] != "GET" and "unit-metrics" not in event["resource"]
 
 
 def get_event(resource: str, token: str | None, **changes: Any) -> dict[str, Any]:

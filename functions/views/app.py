@@ -1,4 +1,4 @@
-"""The reads: metrics, their series and points, views and unit metrics. Routes and HTTP, nothing else."""
+"""The reads: metrics, series, points, views and unit metrics; and saving those. Routes and HTTP, nothing else."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.logging import correlation_paths
 from aws_lambda_powertools.metrics import MetricUnit
 
+from unitstream.definitions import data_parameters, definition_of, no_parameters
 from unitstream.dynamodb import LONGEST_CALL, create_client
+from unitstream.extents import extents_of, notices_of
 from unitstream.pages import Page
+from unitstream.periods import FIRST_DAY
 from unitstream.points import StoredPoint
-from unitstream.problems import InvalidRequest, OutOfTime, StreamNotFound, TooMuch
-from unitstream.questions import metrics_question, points_question, series_question
+from unitstream.problems import InvalidRequest, OutOfTime, StreamNotFound, TooMuch, UnitMetricNotFound
+from unitstream.questions import metrics_question, points_question, saved_question, series_question
 from unitstream.reading import Reader
-from unitstream.rights import Right
+from unitstream.saved import SavedUnitMetrics
 from unitstream.streams import StreamsTable
 from unitstream.table import Table
 from unitstream.view_questions import unit_metric_question, view_question
@@ -48,8 +51,9 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+    from unitstream.definitions import Definition
     from unitstream.parameters import Query
-    from unitstream.questions import SeriesQuestion
+    from unitstream.questions import SavedQuestion, SeriesQuestion
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer", bound="forms.Answer")
@@ -97,6 +101,74 @@ def get_unit_metric() -> Response[str]:
     return respond(unit_metric_question, Reader.unit_metric, forms.unit_metric_document, forms.unit_metric_table)
 
 
+@app.get("/api/saved-unit-metrics")
+def list_saved() -> Response[str]:
+    def read(reader: Reader, stream_id: str, question: SavedQuestion, deadline: float) -> Page[Definition]:
+        return SavedUnitMetrics(reader.table).list(stream_id, question, deadline)
+
+    return respond(saved_question, read, forms.saved_document, forms.saved_table)
+
+
+@app.get("/api/unit-metrics/{name}/data")
+def get_saved_data() -> Response[str]:
+    name = path_parameter("name")
+
+    def read(reader: Reader, stream_id: str, query: Query, deadline: float) -> UnitMetric:
+        definition = SavedUnitMetrics(reader.table).get(stream_id, name, deadline)
+        return reader.unit_metric(stream_id, definition.question(query), deadline)
+
+    return respond(data_parameters, read, forms.saved_data_document, forms.saved_data_table)
+
+
+@app.get("/api/unit-metrics/{name}")
+def get_saved() -> Response[str]:
+    stream_id, saved, deadline = opened(no_parameters)
+    return json_response(saved.get(stream_id, path_parameter("name"), deadline).to_json())
+
+
+@app.put("/api/unit-metrics/{name}")
+def put_saved() -> Response[str]:
+    name, body = path_parameter("name"), app.current_event.decoded_body or ""
+
+    def parse(query: Query) -> Definition:
+        no_parameters(query)
+        return definition_of(name, body)
+
+    deadline = deadline_of(app, RESERVED_SECONDS)
+    token, definition = token_and_question(app, parse)
+    streams_table, reader = tables()
+    stream_id = stream_of(token, streams_table, deadline)
+    SavedUnitMetrics(reader.table).put(stream_id, definition, deadline)
+    question = definition.question({"start_date": [FIRST_DAY], "end_date": [FIRST_DAY]})
+    extents = extents_of(reader.table, stream_id, question, deadline)
+    noticed = notices_of(reader.table, stream_id, question, extents, deadline)
+    told = {"notices": [notice.to_json() for notice in noticed]} if noticed else {}
+    return json_response(definition.to_json() | told)
+
+
+@app.delete("/api/unit-metrics/{name}")
+def delete_saved() -> Response[str]:
+    stream_id, saved, deadline = opened(no_parameters)
+    return json_response({"deleted": int(saved.delete(stream_id, path_parameter("name"), deadline))})
+
+
+def opened(parse: Callable[[Query], None]) -> tuple[str, SavedUnitMetrics, float]:
+    """Return the stream of the request, its saved unit metrics, and when time is over."""
+    deadline = deadline_of(app, RESERVED_SECONDS)
+    token, _ = token_and_question(app, parse)
+    streams_table, reader = tables()
+    return stream_of(token, streams_table, deadline), SavedUnitMetrics(reader.table), deadline
+
+
+def json_response(document: dict[str, Any]) -> Response[str]:
+    return Response(HTTPStatus.OK, forms.JSON, forms.to_json(document))
+
+
+def path_parameter(name: str) -> str:
+    # The gateway decodes the query string, but not the path. What is not UTF-8 becomes surrogates, which are refused.
+    return unquote(app.current_event.path_parameters[name], errors="surrogateescape")
+
+
 def respond(
     parse: Callable[[Query], Question],
     read: Callable[[Reader, str, Question, float], Answer],
@@ -126,12 +198,7 @@ def respond(
 
 
 def series_question_of_path(query: Query) -> SeriesQuestion:
-    # The gateway decodes the query string, but not the path. What is not UTF-8 becomes surrogates, which are refused.
-    name, function = (
-        unquote(app.current_event.path_parameters[part], errors="surrogateescape")
-        for part in ("metric_name", "metric_agg_func")
-    )
-    return series_question(name, function, query)
+    return series_question(path_parameter("metric_name"), path_parameter("metric_agg_func"), query)
 
 
 def accept_header() -> str:
@@ -173,6 +240,16 @@ def request_invalid(exc: InvalidRequest) -> Response[str]:
 @app.exception_handler(StreamNotFound)
 def token_unknown(_: StreamNotFound) -> Response[str]:
     return stream_not_found(f"The token in {TOKEN_HEADER} names no stream, or was revoked.")
+
+
+@app.exception_handler(UnitMetricNotFound)
+def unit_metric_unknown(_: UnitMetricNotFound) -> Response[str]:
+    return problem(
+        HTTPStatus.NOT_FOUND,
+        "unit-metric-not-found",
+        "No such unit metric",
+        "The stream has no saved unit metric of that name.",
+    )
 
 
 @app.exception_handler(TooMuch)

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from unitstream.aggregates import TOTAL, Cell
+from unitstream.definitions import FIELDS
 from unitstream.pages import Page
 from unitstream.problems import TooMuch
 from unitstream.reading import MetricSummary
@@ -18,9 +19,11 @@ from unitstream.views import ComparedCell, UnitCell, UnitMetric, View
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from unitstream.definitions import Definition
     from unitstream.identity import Series
+    from unitstream.parameters import Query
     from unitstream.points import StoredPoint
-    from unitstream.questions import MetricsQuestion, PointsQuestion, SeriesQuestion
+    from unitstream.questions import MetricsQuestion, PointsQuestion, SavedQuestion, SeriesQuestion
     from unitstream.view_questions import UnitMetricQuestion, ViewQuestion
 
     Answer = Page[Any] | View | UnitMetric
@@ -96,9 +99,18 @@ def view_document(question: ViewQuestion, view: View) -> dict[str, Any]:
 
 
 def unit_metric_document(question: UnitMetricQuestion, unit_metric: UnitMetric) -> dict[str, Any]:
-    sides = {"numerator": question.numerator._asdict(), "denominator": question.denominator._asdict()}
+    unit = {"unit": question.unit} if question.unit else {}
+    sides = {"numerator": question.numerator._asdict(), "denominator": question.denominator._asdict()} | unit
     compared = {"compare": question.compare, **previous_of(unit_metric)}
     return sides | range_of(question) | compared | groups_of(unit_metric)
+
+
+def saved_document(_: SavedQuestion, page: Page[Definition]) -> dict[str, Any]:
+    return {"unit_metrics": [one.to_json() for one in page.items], "next_cursor": page.next_cursor}
+
+
+def saved_data_document(_: Query, unit_metric: UnitMetric) -> dict[str, Any]:
+    return unit_metric_document(unit_metric.question, unit_metric)
 
 
 def range_of(question: ViewQuestion | UnitMetricQuestion) -> dict[str, str]:
@@ -221,6 +233,22 @@ def view_table(question: ViewQuestion, view: View) -> CsvTable:
 
 def unit_metric_table(question: UnitMetricQuestion, unit_metric: UnitMetric) -> CsvTable:
     return CsvTable(question.group_by, UnitCell._fields, rows_of(question, unit_metric))
+
+
+def saved_table(_: SavedQuestion, page: Page[Definition]) -> CsvTable:
+    rows = ([one.name, *(listed(one.fields.get(field)) for field in FIELDS)] for one in page.items)
+    return CsvTable([], ("name", *FIELDS), rows)
+
+
+def listed(value: object) -> object:
+    """Return what a cell says of a field: the values of a list one after the other, and of an object as JSON."""
+    if isinstance(value, list):
+        return "; ".join(value)
+    return json.dumps(value) if isinstance(value, dict) else value
+
+
+def saved_data_table(_: Query, unit_metric: UnitMetric) -> CsvTable:
+    return unit_metric_table(unit_metric.question, unit_metric)
 
 
 def rows_of(question: ViewQuestion | UnitMetricQuestion, answer: View | UnitMetric) -> Iterator[list[object]]:

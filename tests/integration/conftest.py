@@ -14,6 +14,7 @@ from stack import DEMO_READ_TOKEN, DEMO_STREAM_ID, DEMO_TOKEN, DEMO_WRITE_TOKEN
 from support import Tables
 
 from ingest import app
+from publish import app as publish_app
 from views import app as views_app
 
 if TYPE_CHECKING:
@@ -41,11 +42,10 @@ def tables(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tables]:
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     monkeypatch.setenv("STREAMS_TABLE", fresh.streams)
     monkeypatch.setenv("METRICS_TABLE", fresh.metrics)
-    monkeypatch.setenv("MAX_SERIES_PER_METRIC", "100000")
-    for function in (app, views_app):
+    for function in (app, publish_app, views_app):
         function.tables.cache_clear()
     yield fresh
-    for function in (app, views_app):
+    for function in (app, publish_app, views_app):
         function.tables.cache_clear()
     client.delete_table(TableName=fresh.streams)
     client.delete_table(TableName=fresh.metrics)
@@ -57,7 +57,7 @@ def invoke(tables: Tables) -> Callable[[dict[str, Any]], dict[str, Any]]:  # noq
     """Invoke the function that an event is for, as Lambda does."""
 
     def invoke(event: dict[str, Any]) -> dict[str, Any]:
-        handler = views_app.lambda_handler if event["httpMethod"] == "GET" else app.lambda_handler
+        handler = app.lambda_handler if support.changes_points(event) else views_app.lambda_handler
         answer: dict[str, Any] = handler(event, support.LambdaContext())
         return answer
 

@@ -14,7 +14,16 @@ import pytest
 from compare_answers import difference, in_order
 from emulator import FUNCTIONS, LARGEST_EVENT_BYTES, silent_server
 from stack import DEMO_TOKEN
-from support import REPOSITORY, create_stream, get_event, point, proxy_event, request_body, stored_points
+from support import (
+    REPOSITORY,
+    changes_points,
+    create_stream,
+    get_event,
+    point,
+    proxy_event,
+    request_body,
+    stored_points,
+)
 
 from unitstream.table import STATEMENTS_PER_WRITE
 from views.forms import LARGEST_BODY_BYTES
@@ -150,7 +159,7 @@ def test_a_start_compiles_nothing(artefacts: dict[str, Artefact], function: str,
 def answers(function: Emulator, views: Emulator) -> dict[str, Any]:
     """The answers to all events, in their order."""
     return {
-        name: (views if exchange.event["httpMethod"] == "GET" else function).invoke(exchange.event)
+        name: (function if changes_points(exchange.event) else views).invoke(exchange.event)
         for name, exchange in EXCHANGES.items()
     }
 

@@ -195,6 +195,11 @@ ROUTES = {
     ("get", "/api/unit-metrics"): "ViewsFunction",
     ("get", "/api/points"): "ViewsFunction",
     ("delete", "/api/points"): "IngestFunction",
+    ("get", "/api/saved-unit-metrics"): "ViewsFunction",
+    ("get", "/api/unit-metrics/{name}"): "ViewsFunction",
+    ("put", "/api/unit-metrics/{name}"): "ViewsFunction",
+    ("delete", "/api/unit-metrics/{name}"): "ViewsFunction",
+    ("get", "/api/unit-metrics/{name}/data"): "ViewsFunction",
 }
 
 
@@ -378,16 +383,35 @@ RIGHTS: dict[str, list[tuple[str, Any]]] = {
         ("xray:PutTelemetryRecords", "*"),
         ("xray:PutTraceSegments", "*"),
     ],
+    "PublishFunction": [
+        ("dynamodb:BatchGetItem", METRICS),
+        ("dynamodb:Query", METRICS),
+        ("logs:CreateLogStream", {"Fn::GetAtt": ["PublishLogGroup", "Arn"]}),
+        ("logs:PutLogEvents", {"Fn::GetAtt": ["PublishLogGroup", "Arn"]}),
+        ("xray:PutTelemetryRecords", "*"),
+        ("xray:PutTraceSegments", "*"),
+    ],
     "ViewsFunction": [
         ("dynamodb:BatchGetItem", METRICS),
+        ("dynamodb:DeleteItem", METRICS),
         ("dynamodb:GetItem", METRICS),
         ("dynamodb:GetItem", STREAMS),
+        ("dynamodb:PutItem", METRICS),
         ("dynamodb:Query", METRICS),
         ("logs:CreateLogStream", {"Fn::GetAtt": ["ViewsLogGroup", "Arn"]}),
         ("logs:PutLogEvents", {"Fn::GetAtt": ["ViewsLogGroup", "Arn"]}),
         ("xray:PutTelemetryRecords", "*"),
         ("xray:PutTraceSegments", "*"),
     ],
+}
+
+
+# A right that holds for some items alone: those of saved unit metrics, by the end of their partition key.
+CONDITIONS = {
+    "SaveUnitMetrics": {
+        "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["*#unit-metrics"]},
+        "Null": {"dynamodb:LeadingKeys": "false"},
+    }
 }
 
 
@@ -410,7 +434,8 @@ def test_a_function_may_do_exactly_what_it_needs(resources: dict[str, Any], func
     rights = []
     for policy in role_of(resources, function)["Policies"]:
         for statement in policy["PolicyDocument"]["Statement"]:
-            assert statement.keys() == {"Sid", "Effect", "Action", "Resource"}
+            assert statement.keys() - {"Condition"} == {"Sid", "Effect", "Action", "Resource"}
+            assert statement.get("Condition") == CONDITIONS.get(statement["Sid"])
             assert statement["Effect"] == "Allow"
             actions = statement["Action"]
             rights += [
@@ -445,9 +470,16 @@ def test_there_are_no_other_rights(resources: dict[str, Any]) -> None:
 
 
 def test_only_the_gateway_may_call_the_functions(resources: dict[str, Any]) -> None:
-    """The permissions to call a function are for its routes of the one API, one by one."""
+    """The permissions to call a function are for its routes of the one API, one by one; one is for the schedule."""
     allowed = []
-    for permission in properties_of(resources, "AWS::Lambda::Permission").values():
+    permissions = properties_of(resources, "AWS::Lambda::Permission")
+    assert permissions.pop("PublishPermission") == {
+        "Action": "lambda:InvokeFunction",
+        "FunctionName": {"Ref": "PublishFunction"},
+        "Principal": "events.amazonaws.com",
+        "SourceArn": {"Fn::GetAtt": ["PublishRule", "Arn"]},
+    }
+    for permission in permissions.values():
         assert permission["Principal"] == "apigateway.amazonaws.com"
         source, variables = permission["SourceArn"]["Fn::Sub"]
         assert variables["__ApiId__"] == {"Ref": "Api"}
@@ -458,7 +490,22 @@ def test_only_the_gateway_may_call_the_functions(resources: dict[str, Any]) -> N
     assert sorted(allowed) == sorted(wildcards)
 
 
-@pytest.mark.parametrize("function", RIGHTS)
+def test_unit_metrics_are_published_only_if_somebody_says_when(deployed: dict[str, Any]) -> None:
+    """Each published group costs money: by default nothing calls the function, and there are no alarms on it."""
+    of_publishing = {
+        "PublishRule",
+        "PublishPermission",
+        "UnitMetricsAlarm",
+        "PublishFailuresAlarm",
+        "PublishErrorsAlarm",
+    }
+    assert not of_publishing & deployed.keys()
+    resources = deploy(PublishSchedule="rate(1 hour)")
+    assert of_publishing <= resources.keys()
+    assert resources["PublishRule"]["Properties"]["ScheduleExpression"] == "rate(1 hour)"
+
+
+@pytest.mark.parametrize("function", {*ROUTES.values()})
 def test_a_function_answers_before_the_gateway_gives_up(resources: dict[str, Any], function: str) -> None:
     """The gateway waits 29 seconds; an answer that comes later is lost."""
     assert resources[function]["Properties"]["Timeout"] < 29

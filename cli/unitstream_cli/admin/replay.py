@@ -169,8 +169,9 @@ def functions(options: Options) -> Iterator[Callable[[dict[str, Any]], Reply]]:
 
 
 def _function_of(event: dict[str, Any], deployed: Stack) -> str:
-    """Reads are the business of one function, and what changes points that of the other."""
-    if event["httpMethod"] == "GET" and (views := deployed.outputs.get("ViewsFunctionName")):
+    """What changes points is the business of one function, and all else that of the other."""
+    reads = event["httpMethod"] == "GET" or event["resource"] == "/api/unit-metrics/{name}"
+    if reads and (views := deployed.outputs.get("ViewsFunctionName")):
         return views
     return deployed.output("IngestFunctionName")
 

@@ -4,6 +4,8 @@
     day      {stream_id}#{metric_id}#{shard}   2022-10-01#{record_id}  v00…v23 values, t00…t23 when received, rev
     series   {stream_id}#{metric_id}#{shard}   series#{record_id}      name, function, dimensions
     metric   {stream_id}#metrics               {metric_name}#{Sum}     name, function, ID, days, shards, key sets, rev
+    saved    {stream_id}#unit-metrics          {name}                  unit_metric: the definition, as JSON
+    publish  published#unit-metrics            {stream_id}#{digest}    stream and name of what may be published
 
 The shard is the first digit of the record ID. So the days of a metric lie in order in at most 16 item collections, and
 its series after them. An hour that was deleted has a `t`, when the deletion was received, and no `v`. `rev` is a random

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, overload
 
 from unitstream.parameters import CURSOR_INVALID, decode_cursor, encode_cursor, is_day, is_text
 from unitstream.problems import Finding, InvalidRequest, OutOfTime, TooMuch
-from unitstream.questions import MetricsQuestion, PointsQuestion, SeriesQuestion
+from unitstream.questions import MetricsQuestion, PointsQuestion, SavedQuestion, SeriesQuestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -94,7 +94,7 @@ def next_cursor(stream_id: str, question: PagedQuestion, place: str | PointPlace
 
 
 @overload
-def place_of(stream_id: str, question: MetricsQuestion | SeriesQuestion) -> str | None: ...
+def place_of(stream_id: str, question: MetricsQuestion | SavedQuestion | SeriesQuestion) -> str | None: ...
 @overload
 def place_of(stream_id: str, question: PointsQuestion) -> PointPlace | None: ...
 def place_of(stream_id: str, question: PagedQuestion) -> str | PointPlace | None:
@@ -120,7 +120,7 @@ def place_of(stream_id: str, question: PagedQuestion) -> str | PointPlace | None
 def _place(question: PagedQuestion, steps: list[Any]) -> str | PointPlace | None:
     """Return the place that a cursor says, None if it cannot be one: anybody can write a cursor."""
     match question, steps:
-        case MetricsQuestion(), [str(sort_key)]:
+        case MetricsQuestion() | SavedQuestion(), [str(sort_key)]:
             return sort_key if is_text(sort_key) and 0 < len(sort_key.encode()) <= _MAX_SORT_KEY_BYTES else None
         case SeriesQuestion(), [str(record_id)]:
             return record_id if _RECORD_ID.fullmatch(record_id) else None

@@ -51,7 +51,7 @@ class Parameters:
         for name in query:
             if name not in known:
                 close = near_miss(name, known)
-                hint = f": did you mean {close}?" if close else f"; known here: {', '.join(known)}"
+                hint = f": did you mean {close}?" if close else f"; known here: {', '.join(known) or 'none'}"
                 self.wrong(_shortened(name), "unknown_parameter", f"{quoted(name)} is not a parameter{hint}")
         for name, values in self._values.items():
             if not all(map(is_text, values)):

@@ -5,7 +5,7 @@ Problem
 ├── BodyTooLarge    its body, as it was sent or unpacked, has more bytes than it may have
 ├── TooMuch         the question asks for more than one answer can hold, or than can be read in time
 ├── StreamNotFound  the token names no active stream
-├── RightMissing    the token may not do what it is used for
+├── UnitMetricNotFound  the stream has no saved unit metric of that name
 └── OutOfTime       DynamoDB throttled or failed until the deadline; sending the request again completes it
 """
 
@@ -83,13 +83,8 @@ class StreamNotFound(Problem):
     """The token names no stream, or a revoked one."""
 
 
-class RightMissing(Problem):
-    """The token has its `rights`, and not the one that is `needed`."""
-
-    def __init__(self, needed: Right, rights: frozenset[str]) -> None:
-        super().__init__(needed)
-        self.needed = needed
-        self.rights = rights
+class UnitMetricNotFound(Problem):
+    """The stream has no saved unit metric of that name."""
 
 
 class OutOfTime(Problem):

@@ -42,6 +42,14 @@ class MetricsQuestion:
 
 
 @dataclass(frozen=True, slots=True)
+class SavedQuestion:
+    """Lists the saved unit metrics of a stream."""
+
+    limit: int = DEFAULT_LIMIT
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SeriesQuestion:
     """Lists the series of a metric."""
 
@@ -77,7 +85,7 @@ class DeleteQuestion:
     dry_run: bool = False
 
 
-PagedQuestion = MetricsQuestion | SeriesQuestion | PointsQuestion
+PagedQuestion = MetricsQuestion | SavedQuestion | SeriesQuestion | PointsQuestion
 
 
 def dry_run_of(query: Query) -> bool:
@@ -90,6 +98,12 @@ def metrics_question(query: Query) -> MetricsQuestion:
     """Return the question of `GET /api/metrics`."""
     parameters = Parameters(query, METRICS_PARAMETERS)
     return parameters.checked(MetricsQuestion(parameters.limit(DEFAULT_LIMIT, MAX_LIMIT), parameters.cursor()))
+
+
+def saved_question(query: Query) -> SavedQuestion:
+    """Return the question of `GET /api/saved-unit-metrics`."""
+    parameters = Parameters(query, METRICS_PARAMETERS)
+    return parameters.checked(SavedQuestion(parameters.limit(DEFAULT_LIMIT, MAX_LIMIT), parameters.cursor()))
 
 
 def series_question(metric_name: str, metric_agg_func: str, query: Query) -> SeriesQuestion:

@@ -159,6 +159,16 @@ class Table:
             self._until(deadline, read_what_is_left)
         return items
 
+    def put(self, key: Key, attributes: Item, deadline: float) -> None:
+        """Write an item in place of what is under `key`. Raises `OutOfTime`, as `read_all` does."""
+        item = key.to_item() | attributes
+        self._until(deadline, partial(self._attempt, partial(self.client.put_item, TableName=self._name, Item=item)))
+
+    def delete(self, key: Key, deadline: float) -> bool:
+        """Delete what is under `key`, and return whether there was something. Raises `OutOfTime` as `put` does."""
+        call = partial(self.client.delete_item, TableName=self._name, Key=key.to_item(), ReturnValues="ALL_OLD")
+        return "Attributes" in self._until(deadline, partial(self._attempt, call))
+
     def query(
         self,
         wanted: Range,

@@ -84,7 +84,8 @@ class UnitMetricQuestion:
     """Asks for `numerator` divided by `denominator`, by period and by the dimensions in `group_by`.
 
     `filters` hold for both. A group is divided by the denominator of the values that it has of `denominator_group_by`,
-    which is a part of `group_by`, or where it is None all of it. The rest is as in a `ViewQuestion`.
+    which is a part of `group_by`, or where it is None all of it. `unit` is what a saved one is shown in. The rest is as
+    in a `ViewQuestion`.
     """
 
     numerator: Metric
@@ -100,6 +101,7 @@ class UnitMetricQuestion:
     numerator_filters: tuple[Filter, ...] = ()
     denominator_filters: tuple[Filter, ...] = ()
     denominator_group_by: tuple[str, ...] | None = None
+    unit: str | None = None
 
     @property
     def sides(self) -> list[Side]:
