@@ -7,6 +7,7 @@ random, or as long as the service asks for.
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import time
 from dataclasses import dataclass, field
@@ -156,6 +157,20 @@ class Api:
             raise not_the_api(self._service, answer) from exc
         pause = retry_after(answer) or 0.0
         return Deleted(points, series, answer.status == 200, pause, exchange.in_doubt, document)
+
+    def send(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Make a request that may be made again, with a document or without, and return the one that it answers.
+
+        Raises as `get` does.
+        """
+        headers = {"X-Data-Stream-Token": self._service.token, "Content-Type": "application/json"}
+        body = None if document is None else json.dumps(document).encode()
+        answer = self._request(method, path, headers, body, Exchange())
+        try:
+            found: dict[str, Any] = answer.json()
+        except ValueError as exc:
+            raise not_the_api(self._service, answer) from exc
+        return found
 
     def _request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, exchange: Exchange

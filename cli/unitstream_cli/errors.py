@@ -22,6 +22,8 @@ class ExitCode(IntEnum):
     BAD_INPUT = 3
     REJECTED = 4
     UNREACHABLE = 5
+    # A unit metric is higher than --fail-above or --fail-rise allow.
+    BEYOND_LIMIT = 6
     INTERRUPTED = 130
 
 

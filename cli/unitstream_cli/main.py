@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +17,7 @@ from unitstream_cli.errors import CommandFailed, ExitCode
 from unitstream_cli.grouping import grouped
 from unitstream_cli.push.command import push
 from unitstream_cli.reads import commands as reads
+from unitstream_cli.reads import saved
 from unitstream_cli.settings import (
     SHARED_OPTIONS,
     ApiKeyFileOption,
@@ -28,14 +30,14 @@ from unitstream_cli.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 class Commands(TyperGroup):
     """The commands, of which each may end with a `CommandFailed`: here it becomes a sentence and an exit code."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, shared_first(args))
+        return super().parse_args(ctx, shared_first(joined(args)))
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -48,6 +50,15 @@ class Commands(TyperGroup):
         except (KeyboardInterrupt, typer.Abort):
             say("Interrupted.")
             raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def joined(arguments: Sequence[str]) -> list[str]:
+    """Make one name of `unit-metrics save` and its like. A metric, which may stand there too, has a colon."""
+    words = list(arguments)
+    for place, pair in enumerate(pairwise(words)):
+        if " ".join(pair) in SAVED:
+            return [*words[:place], " ".join(pair), *words[place + 2 :]]
+    return words
 
 
 def shared_first(arguments: Sequence[str]) -> list[str]:
@@ -80,7 +91,7 @@ app = typer.Typer(
     ),
     epilog=(
         "Exit codes: 0 done, 1 failed or not everything saved, 2 wrong usage, 3 bad input, 4 key, token or credentials "
-        "rejected, 5 service or stack not reachable, 130 interrupted."
+        "rejected, 5 service or stack not reachable, 6 a unit metric beyond a limit, 130 interrupted."
     ),
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -102,6 +113,16 @@ app.command(epilog="Example: unitstream views orders:Sum --from 2022-10-01 --to 
 app.command(epilog="Example: unitstream unit-metrics costs:Sum orders:Sum --by week --group-by region --csv")(
     grouped(reads.unit_metrics)
 )
+
+
+SAVED: dict[str, tuple[Callable[..., None], str]] = {
+    "unit-metrics save": (saved.save, '"cost per order" costs:Sum orders:Sum --group-by region --unit "EUR per order"'),
+    "unit-metrics list": (saved.list_saved, "--json"),
+    "unit-metrics show": (saved.show, '"cost per order" --by week --fail-rise 20'),
+    "unit-metrics delete": (saved.delete, '"cost per order"'),
+}
+for _name, (_command, _example) in SAVED.items():
+    app.command(_name, epilog=f"Example: unitstream {_name} {_example}")(grouped(_command))
 
 
 def _print_version(*, asked: bool) -> None:

@@ -118,6 +118,7 @@ class Service:
     def __init__(self) -> None:
         self.url = ""
         self.asked: list[Asked] = []
+        self.sent: list[tuple[str, Any]] = []
         self._answers: list[tuple[int, str, bytes, dict[str, str]]] = []
 
     def answers(self, document: Any, status: int = 200, **headers: str) -> None:
@@ -146,6 +147,8 @@ def service() -> Iterator[Service]:
                     headers["X-Data-Stream-Token"],
                 )
             )
+            length = int(headers["Content-Length"] or 0)
+            told.sent.append((self.command, json.loads(self.rfile.read(length)) if length else None))
             status, _, body, sent = told.next_answer()
             self.send_response(status)
             for name, value in sent.items():
@@ -153,6 +156,8 @@ def service() -> Iterator[Service]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        do_PUT = do_DELETE = do_GET  # noqa: N815  # the names that http.server calls
 
         def log_message(self, *_: object) -> None:
             pass
@@ -685,3 +690,102 @@ def test_no_service_at_all_has_its_exit_code(unitstream: Run) -> None:
 def test_wrong_usage_is_not_sent(service: Service, unitstream: Run, arguments: tuple[str, ...]) -> None:
     assert unitstream(*arguments).exit_code == ExitCode.USAGE
     assert not service.asked
+
+
+# --- saved unit metrics, and limits -----------------------------------------------------------------------------------
+
+SAVED = {"name": "cost", "numerator": "costs:Sum", "denominator": "orders:Sum", "unit": "EUR per order"}
+
+
+def grouped_of(**units: tuple[float, float]) -> dict[str, Any]:
+    """Return an answer in which each region costs so much per order, and did so before."""
+    cells = {
+        region: unit_metric_of(("2022-10-01", now, 1.0, before, 1.0))["series"][0]["data"]
+        for region, (now, before) in units.items()
+    }
+    series = [{"dimensions": {"region": region}, "data": data} for region, data in cells.items()]
+    return unit_metric_of() | {"series": series}
+
+
+@pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        (("--fail-above", "3"), ["us, 2022-10-01: 4 is above 3."]),
+        (("--fail-above", "4"), []),
+        (("--fail-rise", "40"), ["eu, 2022-10-01: +50.0% is a rise of more than 40%."]),
+        (
+            ("--fail-above", "3", "--fail-rise", "40"),
+            ["eu, 2022-10-01: +50.0% is a rise of more than 40%.", "us, 2022-10-01: 4 is above 3."],
+        ),
+        (("--fail-rise", "50"), []),
+    ],
+)
+def test_a_job_fails_where_a_group_is_beyond_a_limit(
+    service: Service, unitstream: Run, options: tuple[str, ...], lines: list[str]
+) -> None:
+    """With an exit code of its own, and a line for each; what was asked for is printed all the same."""
+    service.answers(grouped_of(eu=(3.0, 2.0), us=(4.0, 4.0)))
+    result = unitstream("unit-metrics", "costs:Sum", "orders:Sum", *options)
+    assert result.exit_code == (6 if lines else 0)
+    assert ["2022-10-01", "eu", "3", "1", "3"] in [row[:5] for row in rows_of(result.stdout)]
+    assert [line for line in result.stderr.splitlines() if ", 2022" in line] == lines
+
+
+def test_limits_are_not_of_csv(unitstream: Run) -> None:
+    """A table for a spreadsheet is looked at by nobody."""
+    assert unitstream("unit-metrics", "costs:Sum", "orders:Sum", "--csv", "--fail-above", "3").exit_code == 2
+
+
+def test_a_unit_metric_is_saved_as_it_was_given(service: Service, unitstream: Run) -> None:
+    """An empty denominator grouping is none; what the stream lacks is said."""
+    service.answers(SAVED | {"notices": [{"parameter": "numerator", "code": "unknown_metric", "detail": "no costs"}]})
+    given = ("--group-by", "service", "--denominator-group-by", "", "--unit", "EUR", "--above", "3.5", "--publish")
+    result = unitstream("unit-metrics", "save", "cost/order", "costs:Sum", "orders:Sum", *given)
+    assert service.asked[0].path == "/v1/api/unit-metrics/cost%2Forder"
+    assert service.sent == [
+        (
+            "PUT",
+            {
+                "numerator": "costs:Sum",
+                "denominator": "orders:Sum",
+                "granularity": "day",
+                "group_by": ["service"],
+                "denominator_group_by": [],
+                "unit": "EUR",
+                "thresholds": {"above": 3.5},
+                "publish": True,
+            },
+        )
+    ]
+    assert "Saved: cost/order." in result.stderr
+    assert "Notice: no costs." in result.stderr
+
+
+def test_a_definition_that_is_refused_says_what_is_wrong(service: Service, unitstream: Run) -> None:
+    """By the name of the field."""
+    errors = [{"pointer": "/unit", "code": "too_long", "detail": "unit must have at most 64 characters"}]
+    service.answers({"title": "Invalid request", "status": 400, "errors": errors}, 400)
+    result = unitstream("unit-metrics", "save", "cost", "costs:Sum", "orders:Sum", "--unit", "x" * 65)
+    assert result.exit_code == 3
+    assert "unit must have at most 64 characters" in result.stderr
+
+
+def test_saved_ones_are_listed_shown_and_deleted(service: Service, unitstream: Run) -> None:
+    """The values of one are a table as those of one that is not saved, with limits too."""
+    for answer in (
+        {"unit_metrics": [SAVED], "next_cursor": None},
+        SAVED,
+        grouped_of(eu=(3.0, 2.0)),
+        {"deleted": 1},
+        {"deleted": 0},
+    ):
+        service.answers(answer)
+    listed = [row[:4] for row in rows_of(unitstream("unit-metrics", "list").stdout)]
+    assert ["cost", "costs:Sum", "per", "orders:Sum"] in listed
+    result = unitstream("unit-metrics", "show", "cost", "--by", "week", "--fail-above", "2")
+    assert result.exit_code == 6
+    assert service.asked[-1].path == "/v1/api/unit-metrics/cost/data"
+    assert service.asked[-1].parameters["granularity"] == ["week"]
+    assert ["2022-10-01", "eu", "3", "1", "3"] in [row[:5] for row in rows_of(result.stdout)]
+    assert "Deleted: cost." in unitstream("unit-metrics", "delete", "cost").stderr
+    assert unitstream("unit-metrics", "delete", "cost").exit_code == 3

@@ -84,9 +84,13 @@ class Question(NamedTuple):
 
 
 def print_answer(
-    options: Options, question: Question, form: Form, draw: Callable[[dict[str, Any], Form], None]
+    options: Options,
+    question: Question,
+    form: Form,
+    draw: Callable[[dict[str, Any], Form], None],
+    check: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
-    """Ask the service, and print what it answers: as a table, unless told otherwise."""
+    """Ask the service, and print what it answers: as a table, unless told otherwise. Then `check` a document."""
     form.check()
     api = Api(options.service(), stop=Event(), give_up_after=form.give_up_after, notice=say)
     with contextlib.closing(api), err.status("Reading"):
@@ -110,6 +114,8 @@ def print_answer(
         say(question.nothing)
     for notice in notices:
         say(f"Notice: {named(notice)}")
+    if check and isinstance(answer, dict):
+        check(answer)
 
 
 def restyled(header: list[str], lines: Sequence[list[str]], question: Question, form: Form) -> str:
@@ -175,5 +181,5 @@ def refusals(errors: list[dict[str, Any]]) -> list[str]:
 def named(finding: dict[str, Any]) -> str:
     """Return what an error or a notice says, by the name that the command line has for its parameter."""
     sentence = printable(finding["detail"])
-    parameter = finding["parameter"]
+    parameter = finding.get("parameter") or finding["pointer"].removeprefix("/")
     return f"{_OPTIONS.get(parameter, parameter)}: {sentence}{'' if sentence.endswith('?') else '.'}"

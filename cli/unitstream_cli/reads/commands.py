@@ -24,6 +24,7 @@ from unitstream_cli.reads.drawing import (
     draw_view,
     name_of,
 )
+from unitstream_cli.reads.limits import Limits
 from unitstream_cli.reads.rows import ratios_of, values_of
 
 _SEE_METRICS = "`unitstream metrics` lists what there is."
@@ -117,6 +118,7 @@ def unit_metrics(
     breakdown: Breakdown,
     filters: FilterOption = None,
     halves: Halves,
+    limits: Limits,
     form: Form,
 ) -> None:
     """Show one metric per another, such as the cost per order, beside earlier periods.
@@ -131,9 +133,10 @@ def unit_metrics(
         f"There are no points of {name_of(numerator)} or {name_of(denominator)} {days_of(timeframe)}"
         f"{filter_clause(filters)}, nor in the timeframe before. {_SEE_METRICS}"
     )
+    limits.check_form(form)
     kind = ratios_of(numerator, denominator, halves.shared_keys())
     question = Question("/api/unit-metrics", parameters, "series", nothing, kind, len(UnitCell._fields))
-    print_answer(ctx.obj, question, form, partial(draw_unit_metric, kind=kind))
+    print_answer(ctx.obj, question, form, partial(draw_unit_metric, kind=kind), limits.check)
 
 
 def _range(timeframe: Timeframe, filters: list[str] | None) -> dict[str, Any]:
