@@ -242,7 +242,7 @@ def _allow_partiql_batches(client: Any, outputs: dict[str, str]) -> None:
 
 def _give_time(client: Any, outputs: dict[str, str]) -> None:
     """MiniStack looks at all items of a partition for each page of it: what DynamoDB does in a second takes it 40."""
-    for function in ("IngestFunctionName", "ViewsFunctionName"):
+    for function in ("IngestFunctionName", "PublishFunctionName", "ViewsFunctionName"):
         client("lambda").update_function_configuration(FunctionName=outputs[function], Timeout=FUNCTION_SECONDS)
 
 

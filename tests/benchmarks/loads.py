@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from unitstream.items import Item
 
 STREAM, METRIC = "bench", Metric("gigabytes", "Sum")
+# What the other one is divided by.
+CUSTOMERS = Metric("customers", "Sum")
 REGIONS = 5
 FIRST_DAY = date(2022, 1, 1)
 ITEMS_A_WRITE = 25
@@ -52,24 +54,24 @@ class Load(NamedTuple):
     def each_day(self) -> list[str]:
         return [str(FIRST_DAY + timedelta(day)) for day in range(self.days)]
 
-    def each_series(self) -> Iterator[Series]:
+    def each_series(self, metric: Metric = METRIC) -> Iterator[Series]:
         for index in range(self.series):
             dimensions = {"customer": f"c-{index:06}", "region": f"r-{index % REGIONS}"}
-            yield Series(record_id(*METRIC, dimensions), METRIC, dimensions)
+            yield Series(record_id(*metric, dimensions), metric, dimensions)
 
 
-def items_of(load: Load) -> Iterator[Item]:
+def items_of(load: Load, metric: Metric = METRIC) -> Iterator[Item]:
     """Yield the items of a load as saving leaves them: the metric's entry, the series, and their days."""
-    every = list(load.each_series())
+    every = list(load.each_series(metric))
     shards = frozenset(one.record_id[0] for one in every)
     key_sets = frozenset({tuple(sorted(every[0].dimensions))})
     entry = MetricEntry(str(FIRST_DAY), load.last_day, shards, key_sets, revision=REVISION)
-    names = described(METRIC) | {"metric_id": {"S": metric_id(METRIC)}, "series_count": {"N": str(load.series)}}
-    yield metric_key(STREAM, METRIC).to_item() | names | entry.attributes()
+    names = described(metric) | {"metric_id": {"S": metric_id(metric)}}
+    yield metric_key(STREAM, metric).to_item() | names | entry.attributes()
     for one in every:
-        yield series_key(STREAM, METRIC, one.record_id).to_item() | series_attributes(one)
+        yield series_key(STREAM, metric, one.record_id).to_item() | series_attributes(one)
     for record, day, attributes in _days_of(load, every):
-        yield day_key(STREAM, METRIC, record, day).to_item() | attributes
+        yield day_key(STREAM, metric, record, day).to_item() | attributes
 
 
 def loop_items_of(load: Load, series: int) -> Iterator[Item]:

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks.loads import FIRST_DAY, METRIC, STREAM, Load, fill, items_of, loop_items_of
+from benchmarks.loads import CUSTOMERS, FIRST_DAY, METRIC, STREAM, Load, fill, items_of, loop_items_of
 from benchmarks.measured import TIMEOUT_SECONDS, measured, peak_mb, profiled
 from benchmarks.units import read_units
 
 from unitstream.questions import series_question
-from unitstream.view_questions import view_question
+from unitstream.view_questions import unit_metric_question, view_question
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 LOOP, LISTING = "query loop", "series listing, filtered to one"
 BY_DAY, GROUPED, BY_YEAR = "view by day", "view by day and region", "view by year"
 ONE_SERIES = "view by day, filtered to one"
+UNIT = "unit metric by day, one half by region"
 ONE_CUSTOMER = {"filter": ["customer:c-000000"]}
 VIEWS: dict[str, dict[str, list[str]]] = {
     BY_DAY: {"granularity": ["day"]},
@@ -70,7 +71,8 @@ class Run(NamedTuple):
     @property
     def points(self) -> int:
         """How many points it reads."""
-        return {LISTING: 0, ONE_SERIES: self.load.days * self.load.hours}.get(self.way, self.load.points)
+        points = {LISTING: 0, ONE_SERIES: self.load.days * self.load.hours, UNIT: 2 * self.load.points}
+        return points.get(self.way, self.load.points)
 
 
 @dataclass
@@ -99,7 +101,12 @@ def runs_of(plan: Plan) -> dict[Load, list[Run]]:
     year, many, single = plan.year, plan.many, plan.single
     part = year._replace(days=plan.part_of_year)
     return {
-        year: [Run(LOOP, year), Run(BY_DAY, year), Run(GROUPED, year), Run(BY_YEAR, part), Run(BY_YEAR, year)],
+        year: [
+            Run(LOOP, year),
+            *(Run(way, year) for way in (BY_DAY, GROUPED, UNIT)),
+            Run(BY_YEAR, part),
+            Run(BY_YEAR, year),
+        ],
         many: [
             Run(LOOP, many._replace(series=plan.loop_sample)),
             *(Run(way, many) for way in (GROUPED, ONE_SERIES, LISTING)),
@@ -167,6 +174,20 @@ def read_view(job: dict[str, Any]) -> dict[str, Any]:
     return figures | {"points": sum(cell.points for row in view.series for cell in row.data)}
 
 
+def read_unit_metric(job: dict[str, Any]) -> dict[str, Any]:
+    """Ask for one metric by region per all of another, as the function does; without HTTP."""
+    reader = reader_of(job)
+    asked = {"numerator": ":".join(METRIC), "denominator": ":".join(CUSTOMERS), "start_date": str(FIRST_DAY)}
+    asked |= {"group_by": "region", "denominator_group_by": ""}
+    query = {name: [value] for name, value in asked.items()}
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    reader.unit_metric(STREAM, unit_metric_question(query | {"end_date": [str(FIRST_DAY)]}), deadline)
+    question = unit_metric_question(query | {"end_date": [Load(*job["load"]).last_day]})
+    with profiled(job.get("profile")), measured(job) as figures:
+        answer = reader.unit_metric(STREAM, question, deadline)
+    return figures | {"points": answer.points}
+
+
 def list_series(job: dict[str, Any]) -> dict[str, Any]:
     """List the series that pass the filter, page by page, as the function does; without HTTP."""
     reader = reader_of(job)
@@ -188,7 +209,7 @@ def list_series(job: dict[str, Any]) -> dict[str, Any]:
 
 def main(job_path: str) -> None:
     job = json.loads(Path(job_path).read_text())
-    figures = {LOOP: query_loop, LISTING: list_series}.get(job["way"], read_view)(job)
+    figures = {LOOP: query_loop, LISTING: list_series, UNIT: read_unit_metric}.get(job["way"], read_view)(job)
     Path(job["figures"]).write_text(json.dumps(figures | {"peak_mb": peak_mb()}))
 
 
@@ -213,6 +234,8 @@ def measure(
     for load, runs in runs_of(plan).items():
         job = {"table": new_table(), "loop_table": new_table()}
         sizes = fill(client, job["table"], items_of(load))
+        if any(run.way == UNIT for run in runs):
+            sizes |= fill(client, job["table"], items_of(load, CUSTOMERS))
         sizes |= fill(client, job["loop_table"], loop_items_of(load, runs[0].load.series))
         repeated: dict[Run, list[Read]] = defaultdict(list)
         for _ in range(plan.repetitions):
@@ -297,6 +320,11 @@ def figures_of(reads: Reads, plan: Plan) -> list[tuple[str, float, float]]:
     return [
         *figures,
         (f"{ONE_SERIES}, {many}: CPU, against the listing", reads[Run(ONE_SERIES, many)].cpu / listing.cpu, 1.2),
+        (
+            f"{Run(UNIT, year)}: CPU, against its two views",
+            reads[Run(UNIT, year)].cpu / (reads[Run(GROUPED, year)].cpu + reads[Run(BY_DAY, year)].cpu),
+            1.0,
+        ),
         (f"{Run(BY_DAY, single)}: calls", reads[Run(BY_DAY, single)].calls, 3),
         (
             "views: peak memory of the process, MB",
