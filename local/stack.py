@@ -191,7 +191,7 @@ def _bring_up(home: Path, sam: str, endpoint: str) -> None:
 
     stack = client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"][0]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-    _allow_partiql_batches(client, outputs)
+    _allow_what_ministack_does_not_know(client, outputs)
     _give_time(client, outputs)
 
     _say("Creating the demo stream")
@@ -230,14 +230,19 @@ def _bring_up(home: Path, sam: str, endpoint: str) -> None:
     _say(f"Up. {home / 'stack.env'} has the addresses and keys; Ctrl-C stops the stack.")
 
 
-def _allow_partiql_batches(client: Any, outputs: dict[str, str]) -> None:
-    """MiniStack asks for an action that AWS does not have, so the template cannot grant it."""
-    statement = {"Effect": "Allow", "Action": "dynamodb:BatchExecuteStatement", "Resource": "*"}
-    client("iam").put_role_policy(
-        RoleName=outputs["IngestRoleName"],
-        PolicyName="ministack-partiql-batches",
-        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
-    )
+def _allow_what_ministack_does_not_know(client: Any, outputs: dict[str, str]) -> None:
+    """It asks for an action that AWS does not have, and knows nothing of the keys that a condition of ours names."""
+    actions = {
+        "IngestRoleName": ["dynamodb:BatchExecuteStatement"],
+        "ViewsRoleName": ["dynamodb:DeleteItem", "dynamodb:PutItem"],
+    }
+    for role, allowed in actions.items():
+        statement = {"Effect": "Allow", "Action": allowed, "Resource": "*"}
+        client("iam").put_role_policy(
+            RoleName=outputs[role],
+            PolicyName="ministack",
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+        )
 
 
 def _give_time(client: Any, outputs: dict[str, str]) -> None:

@@ -124,6 +124,7 @@ def _know_groups(halves: Sequence[ReadHalf], selection: Selection[Groups] | None
 def _add_days(items: Iterable[Item], selection: Selection[Groups] | None, halves: Sequence[ReadHalf]) -> None:
     """Add days of a shard to the aggregates of the timeframes that they belong to. Uses up the items."""
     everything: Groups = ((),) * len(halves)
+    targets = [(place, one, one.calendar.days) for place, half in enumerate(halves) for one in half.aggregates]
     # First together what belongs together: adding the days of each series by themselves takes a tenth more CPU.
     together: defaultdict[tuple[str, Groups], list[Item]] = defaultdict(list)
     for item in items:
@@ -134,7 +135,7 @@ def _add_days(items: Iterable[Item], selection: Selection[Groups] | None, halves
             together[day, groups].append(item)
     for (day, groups), days in together.items():
         numbers = [value["N"] for item in days for value in item.values()]
-        for half, group in zip(halves, groups, strict=True):
-            if group is not None:
-                for one in half.aggregates:
-                    one.add(group, day, (_HOURS[name] for item in days for name in item), numbers)
+        for place, one, (start, end) in targets:
+            group = groups[place]
+            if group is not None and start <= day <= end:
+                one.add(group, day, (_HOURS[name] for item in days for name in item), numbers)
