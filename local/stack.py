@@ -233,13 +233,14 @@ def _bring_up(home: Path, sam: str, endpoint: str) -> None:
 def _allow_what_ministack_does_not_know(client: Any, outputs: dict[str, str]) -> None:
     """It asks for an action that AWS does not have, and knows nothing of the keys that a condition of ours names."""
     actions = {
-        "IngestRoleName": ["dynamodb:BatchExecuteStatement"],
-        "ViewsRoleName": ["dynamodb:DeleteItem", "dynamodb:PutItem"],
+        "IngestFunctionName": ["dynamodb:BatchExecuteStatement"],
+        "ViewsFunctionName": ["dynamodb:DeleteItem", "dynamodb:PutItem"],
     }
-    for role, allowed in actions.items():
+    for function, allowed in actions.items():
+        role = client("lambda").get_function_configuration(FunctionName=outputs[function])["Role"]
         statement = {"Effect": "Allow", "Action": allowed, "Resource": "*"}
         client("iam").put_role_policy(
-            RoleName=outputs[role],
+            RoleName=role.rpartition("/")[2],
             PolicyName="ministack",
             PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
         )
