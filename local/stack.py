@@ -238,7 +238,10 @@ def _allow_what_ministack_does_not_know(client: Any, outputs: dict[str, str]) ->
     }
     for function, allowed in actions.items():
         role = client("lambda").get_function_configuration(FunctionName=outputs[function])["Role"]
-        statement = {"Effect": "Allow", "Action": allowed, "Resource": "*"}
+        table = f"arn:aws:dynamodb:*:*:table/{outputs['MetricsTableName']}"
+        # The action that AWS does not have is asked for without a table.
+        resource = "*" if function == "IngestFunctionName" else table
+        statement = {"Effect": "Allow", "Action": allowed, "Resource": resource}
         client("iam").put_role_policy(
             RoleName=role.rpartition("/")[2],
             PolicyName="ministack",

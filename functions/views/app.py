@@ -6,7 +6,7 @@ import gc
 import json
 import os
 import time
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote
@@ -15,7 +15,7 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.logging import correlation_paths
 from aws_lambda_powertools.metrics import MetricUnit
 
-from unitstream.definitions import data_parameters, definition_of, no_parameters
+from unitstream.definitions import data_parameters, definition_of, name_alone
 from unitstream.dynamodb import LONGEST_CALL, create_client
 from unitstream.extents import extents_of, notices_of
 from unitstream.pages import Page
@@ -117,13 +117,13 @@ def get_saved_data() -> Response[str]:
         definition = SavedUnitMetrics(reader.table).get(stream_id, name, deadline)
         return reader.unit_metric(stream_id, definition.question(query), deadline)
 
-    return respond(data_parameters, read, forms.saved_data_document, forms.saved_data_table)
+    return respond(partial(data_parameters, name), read, forms.saved_data_document, forms.saved_data_table)
 
 
 @app.get("/api/unit-metrics/{name}")
 def get_saved() -> Response[str]:
-    stream_id, saved, deadline = opened(no_parameters)
-    return json_response(saved.get(stream_id, path_parameter("name"), deadline).to_json())
+    stream_id, name, saved, deadline = opened()
+    return json_response(saved.get(stream_id, name, deadline).to_json())
 
 
 @app.put("/api/unit-metrics/{name}")
@@ -131,8 +131,7 @@ def put_saved() -> Response[str]:
     name, body = path_parameter("name"), app.current_event.decoded_body or ""
 
     def parse(query: Query) -> Definition:
-        no_parameters(query)
-        return definition_of(name, body)
+        return definition_of(name_alone(name, query), body)
 
     deadline = deadline_of(app, RESERVED_SECONDS)
     token, definition = token_and_question(app, parse)
@@ -148,16 +147,16 @@ def put_saved() -> Response[str]:
 
 @app.delete("/api/unit-metrics/{name}")
 def delete_saved() -> Response[str]:
-    stream_id, saved, deadline = opened(no_parameters)
-    return json_response({"deleted": int(saved.delete(stream_id, path_parameter("name"), deadline))})
+    stream_id, name, saved, deadline = opened()
+    return json_response({"deleted": int(saved.delete(stream_id, name, deadline))})
 
 
-def opened(parse: Callable[[Query], None]) -> tuple[str, SavedUnitMetrics, float]:
-    """Return the stream of the request, its saved unit metrics, and when time is over."""
+def opened() -> tuple[str, str, SavedUnitMetrics, float]:
+    """Return the stream of the request, the name in its path, the saved unit metrics, and when time is over."""
     deadline = deadline_of(app, RESERVED_SECONDS)
-    token, _ = token_and_question(app, parse)
+    token, name = token_and_question(app, partial(name_alone, path_parameter("name")))
     streams_table, reader = tables()
-    return stream_of(token, streams_table, deadline), SavedUnitMetrics(reader.table), deadline
+    return stream_of(token, streams_table, deadline), name, SavedUnitMetrics(reader.table), deadline
 
 
 def json_response(document: dict[str, Any]) -> Response[str]:

@@ -173,6 +173,8 @@ def test_wrong_parameters_of_a_saved_one_are_refused(api: Api) -> None:
         ("end_date", "missing"),
     }
     assert api("PUT", "unit", DEFINITION, dry_run=["true"])[0] == 400
+    for method in ("GET", "PUT", "DELETE"):
+        assert api(method, "x" * 256, DEFINITION)[0] == 400
 
 
 # --- publishing -------------------------------------------------------------------------------------------------------

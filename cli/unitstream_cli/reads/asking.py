@@ -131,7 +131,11 @@ def restyled(header: list[str], lines: Sequence[list[str]], question: Question, 
     ]
     periods = [row for row in rows if not row.fields[header[0]].startswith(TOTAL)]
     totals = [row for row in rows if row.fields[header[0]].startswith(TOTAL)]
-    wanted = arranged(periods, question.kind, form, totals).all if question.kind else rows
+    wanted = rows
+    if question.kind:
+        if totals:  # the last one is that of all
+            totals[-1].fields[header[0]] = question.kind.total
+        wanted = arranged(periods, question.kind, form, totals).all
     text = io.StringIO()
     delimiter = form.delimiter or (";" if form.decimal == "," else ",")
     writer = csv_module.writer(text, delimiter="\t" if delimiter == "tab" else delimiter)

@@ -87,10 +87,10 @@ def definition_of(name: str, body: str) -> Definition:
     return definition
 
 
-def data_parameters(query: Query) -> Query:
+def data_parameters(name: str, query: Query) -> Query:
     """Return the parameters of `GET /api/unit-metrics/{name}/data`, or raise `InvalidRequest`."""
     some = Definition("any", {"numerator": "any:Sum", "denominator": "any:Sum"})
-    errors: list[Finding] = []
+    errors = _errors_of_name(name)
     for check in (
         lambda: Parameters(query, DATA_PARAMETERS).checked(query),
         lambda: some.question({name: values for name, values in query.items() if name in DATA_PARAMETERS}),
@@ -104,9 +104,11 @@ def data_parameters(query: Query) -> Query:
     return query
 
 
-def no_parameters(query: Query) -> None:
-    """Raise `InvalidRequest` where there are query parameters, which nobody would look at."""
-    Parameters(query, ()).checked(None)
+def name_alone(name: str, query: Query) -> str:
+    """Return `name`, or raise `InvalidRequest`: also for query parameters, which nobody would look at."""
+    if errors := _errors_of_name(name):
+        raise InvalidRequest(errors)
+    return Parameters(query, ()).checked(name)
 
 
 def _is_asked(name: str, fields: dict[str, Any]) -> bool:
@@ -132,6 +134,8 @@ def _errors_of_types(fields: dict[str, Any]) -> list[Finding]:
             found.append(Finding("wrong_type", f"{name} must be a text", pointer=pointer(name)))
         elif name in _LISTS and not (isinstance(value, list) and all(map(_is_a_text, value))):
             found.append(Finding("wrong_type", f"{name} must be a list of texts", pointer=pointer(name)))
+        elif name in _LISTS and "" in value:
+            found.append(Finding("empty", f"a text in {name} must have at least 1 character", pointer=pointer(name)))
         elif name == "publish" and not isinstance(value, bool):
             found.append(Finding("wrong_type", "publish must be true or false", pointer="/publish"))
         elif name == "thresholds":
