@@ -169,6 +169,14 @@ class Stack:
         request = urllib.request.Request(f"{self.api_url}{path}", body, sent, method=method)  # noqa: S310  # the stack's
         return self._send(request)
 
+    def ask(self, method: str, path: str, token: str, body: str | None = None, **parameters: str) -> tuple[int, Any]:
+        """Send any request, with `token` in the header. Returns the status and the document of the answer."""
+        headers = {"x-api-key": self.api_key, "X-Data-Stream-Token": token, "Content-Type": "application/json"}
+        address = f"{self.api_url}{path}?{urlencode(parameters)}"
+        data = None if body is None else body.encode()
+        status, _, text = self._send(urllib.request.Request(address, data, headers, method=method))  # noqa: S310  # the stack's
+        return status, json.loads(text)
+
     def _send(self, request: urllib.request.Request) -> tuple[int, Message, str]:
         try:
             with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310  # the stack's

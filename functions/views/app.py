@@ -24,6 +24,7 @@ from unitstream.points import StoredPoint
 from unitstream.problems import InvalidRequest, OutOfTime, StreamNotFound, TooMuch, UnitMetricNotFound
 from unitstream.questions import metrics_question, points_question, saved_question, series_question
 from unitstream.reading import Reader
+from unitstream.rights import Right
 from unitstream.saved import SavedUnitMetrics
 from unitstream.streams import StreamsTable
 from unitstream.table import Table
@@ -122,7 +123,7 @@ def get_saved_data() -> Response[str]:
 
 @app.get("/api/unit-metrics/{name}")
 def get_saved() -> Response[str]:
-    stream_id, name, saved, deadline = opened()
+    stream_id, name, saved, deadline = opened(Right.READ)
     return json_response(saved.get(stream_id, name, deadline).to_json())
 
 
@@ -136,7 +137,7 @@ def put_saved() -> Response[str]:
     deadline = deadline_of(app, RESERVED_SECONDS)
     token, definition = token_and_question(app, parse)
     streams_table, reader = tables()
-    stream_id = stream_of(token, streams_table, deadline)
+    stream_id = open_stream(streams_table, token, Right.WRITE, deadline).stream_id
     SavedUnitMetrics(reader.table).put(stream_id, definition, deadline)
     question = definition.question({"start_date": [FIRST_DAY], "end_date": [FIRST_DAY]})
     extents = extents_of(reader.table, stream_id, question, deadline)
@@ -147,16 +148,17 @@ def put_saved() -> Response[str]:
 
 @app.delete("/api/unit-metrics/{name}")
 def delete_saved() -> Response[str]:
-    stream_id, name, saved, deadline = opened()
+    stream_id, name, saved, deadline = opened(Right.WRITE)
     return json_response({"deleted": int(saved.delete(stream_id, name, deadline))})
 
 
-def opened() -> tuple[str, str, SavedUnitMetrics, float]:
-    """Return the stream of the request, the name in its path, the saved unit metrics, and when time is over."""
+def opened(right: Right) -> tuple[str, str, SavedUnitMetrics, float]:
+    """Return the stream that the token opens, the name in the path, what is saved, and when time is over."""
     deadline = deadline_of(app, RESERVED_SECONDS)
     token, name = token_and_question(app, partial(name_alone, path_parameter("name")))
     streams_table, reader = tables()
-    return stream_of(token, streams_table, deadline), name, SavedUnitMetrics(reader.table), deadline
+    stream_id = open_stream(streams_table, token, right, deadline).stream_id
+    return stream_id, name, SavedUnitMetrics(reader.table), deadline
 
 
 def json_response(document: dict[str, Any]) -> Response[str]:

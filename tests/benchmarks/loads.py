@@ -66,7 +66,7 @@ def items_of(load: Load, metric: Metric = METRIC) -> Iterator[Item]:
     shards = frozenset(one.record_id[0] for one in every)
     key_sets = frozenset({tuple(sorted(every[0].dimensions))})
     entry = MetricEntry(str(FIRST_DAY), load.last_day, shards, key_sets, revision=REVISION)
-    names = described(metric) | {"metric_id": {"S": metric_id(metric)}}
+    names = described(metric) | {"metric_id": {"S": metric_id(metric)}, "series_count": {"N": str(load.series)}}
     yield metric_key(STREAM, metric).to_item() | names | entry.attributes()
     for one in every:
         yield series_key(STREAM, metric, one.record_id).to_item() | series_attributes(one)

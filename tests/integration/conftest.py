@@ -42,6 +42,7 @@ def tables(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tables]:
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     monkeypatch.setenv("STREAMS_TABLE", fresh.streams)
     monkeypatch.setenv("METRICS_TABLE", fresh.metrics)
+    monkeypatch.setenv("MAX_SERIES_PER_METRIC", "100000")
     for function in (app, publish_app, views_app):
         function.tables.cache_clear()
     yield fresh

@@ -136,6 +136,18 @@ def test_streams_do_not_see_each_others(
     assert api("GET", "unit")[0] == 200
 
 
+def test_definitions_need_the_right_to_write_and_values_that_to_read(api: Api, tables: Tables) -> None:
+    """A token that only reads changes no definition, and one that only writes sees none."""
+    create_stream(tables.client, tables.streams, "ds_reader", DEMO_STREAM_ID, rights=["read"])
+    create_stream(tables.client, tables.streams, "ds_writer", DEMO_STREAM_ID, rights=["write"])
+    reader, writer = api.of("ds_reader"), api.of("ds_writer")
+    assert (reader("PUT", "unit", DEFINITION)[0], writer("PUT", "unit", DEFINITION)[0]) == (403, 200)
+    assert (reader("GET", "unit")[0], writer("GET", "unit")[0]) == (200, 403)
+    span = {"start_date": ["2022-10-01"], "end_date": ["2022-10-01"]}
+    assert (reader("GET", "unit|/data", **span)[0], writer("GET", "unit|/data", **span)[0]) == (200, 403)
+    assert (reader("DELETE", "unit")[0], writer("DELETE", "unit")[0]) == (403, 200)
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [

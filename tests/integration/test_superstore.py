@@ -48,7 +48,7 @@ class Shop:
             ]
             ingest = parse(request_body(points, "ds_test", "Sum").encode())
             store = Store(self._table, Catalogue(self._table))
-            store.save(ingest, Origin(self._stream_id, 1_700_000_000_000), _soon(), Effort())
+            store.save(ingest, Origin(self._stream_id, 1_700_000_000_000, 100_000), _soon(), Effort())
 
     def unit_metric(self, **parameters: str | list[str]) -> UnitMetric:
         asked = {"numerator": "sales:Sum", "denominator": "orders:Sum", "start_date": FIRST, "end_date": LAST}

@@ -6,6 +6,7 @@ Problem
 ├── TooMuch         the question asks for more than one answer can hold, or than can be read in time
 ├── StreamNotFound  the token names no active stream
 ├── UnitMetricNotFound  the stream has no saved unit metric of that name
+├── RightMissing    the token may not do what it is used for
 └── OutOfTime       DynamoDB throttled or failed until the deadline; sending the request again completes it
 """
 
@@ -85,6 +86,15 @@ class StreamNotFound(Problem):
 
 class UnitMetricNotFound(Problem):
     """The stream has no saved unit metric of that name."""
+
+
+class RightMissing(Problem):
+    """The token has its `rights`, and not the one that is `needed`."""
+
+    def __init__(self, needed: Right, rights: frozenset[str]) -> None:
+        super().__init__(needed)
+        self.needed = needed
+        self.rights = rights
 
 
 class OutOfTime(Problem):

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from unitstream.aggregates import MAX_CELLS, MAX_UNIT_CELLS
 from unitstream.aggregating import PAGES_AT_ONCE, Part, aggregate_shard, halves_of, spans_of
-from unitstream.catalogue import MetricEntry
 from unitstream.dynamodb import side_by_side
 from unitstream.entries import MetricEntry
 from unitstream.extents import extents_of, notices_of
