@@ -67,6 +67,25 @@ def test_a_dry_run_tells_20_changes_and_counts_large_ones(invoke: Invoke) -> Non
         assert change["stored_value"] in {change["new_value"] / 50, 0, 5, -5}
 
 
+def test_a_dry_run_notices_dimensions_whose_points_were_deleted(invoke: Invoke) -> None:
+    """A mistake that was undone is one again: the catalogue still knows the set, and no live point has it."""
+    right, wrong = (
+        [point("2022-10-01", 1, dimensions={"a": str(number)} | more) for number in range(3)]
+        for more in ({}, {"b": "c"})
+    )
+    invoke(event(right, NOW))
+    invoke(event(wrong, NOW + 1))
+    span = {"start_date": ["2022-10-01"], "end_date": ["2022-10-01"]}
+    orders = {"metric_name": ["orders"], "metric_agg_func": ["Sum"]}
+    for first in (0, 3):
+        assert "notices" not in json.loads(invoke(event(wrong[:first] + right, NOW + 2, dry_run=["true"]))["body"])
+    invoke(delete_event(DEMO_TOKEN, NOW + 3, **orders, **span, received_from=[str(NOW + 1)]))
+    answer = json.loads(invoke(event([*right, *wrong], NOW + 4, dry_run=["true"]))["body"])
+    ((code, detail),) = [(one["code"], one["detail"]) for one in answer["notices"]]
+    assert (answer["notices"][0]["pointer"], code) == ("/data/3", "new_dimension_keys")
+    assert detail.startswith("the points of orders with the dimensions a, b were deleted, and it has the dimension a:")
+
+
 def test_a_dry_run_over_a_deletion_creates(invoke: Invoke) -> None:
     """What was deleted is no stored value that changes."""
     invoke(event([point("2022-10-01", 1)], NOW))

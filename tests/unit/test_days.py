@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unitstream.days import Counts, Version, merge
+from unitstream.days import Counts, Version, is_large, merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -129,6 +129,15 @@ def test_the_merge_leaves_its_arguments_alone() -> None:
     merge(stored, incoming, 200)
     assert stored == {1: (100, 5.0)}
     assert incoming == {0: 1.0, 1: 6.0}
+
+
+def test_a_large_change_is_one_by_the_factor_as_decimals_have_it() -> None:
+    """In any direction, also where floats are a little off; from zero and to zero is none."""
+    assert is_large(285.85, 28585.0)
+    assert is_large(-28585.0, 285.85)
+    assert not is_large(285.85, 28584.99)
+    assert not is_large(0.0, 1e6)
+    assert not is_large(1e6, 0.0)
 
 
 def test_counts_add_up() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from unitstream.dynamodb import paced, side_by_side
-from unitstream.entries import ENTRY_ATTRIBUTES, MAX_KEY_SETS, MetricEntry
+from unitstream.entries import ENTRY_ATTRIBUTES, MAX_KEY_SETS, MetricEntry, key_set_of
 from unitstream.identity import metric_id
 from unitstream.items import Key, described, metric_key, series_attributes, series_key
 from unitstream.new_keys import notices_of_new_keys
@@ -92,6 +92,26 @@ class Catalogue:
         for stored in side_by_side(put, list(batches(unknown, KEYS_PER_READ))):
             before |= stored
         return _notices(wanted, before)
+
+    def notices_of_deleted(
+        self, stream_id: str, deleted: Iterable[SeriesPoints], live: Iterable[Series]
+    ) -> list[Finding]:
+        """Return notices about sets of keys of which a dry run met deleted points and no others: as good as new ones.
+
+        Of metrics that have other sets. What the catalogue says of sets only grows.
+        """
+        met = {(one.metric, key_set_of(one)) for one in live}
+        asked: dict[tuple[Metric, KeySet], int] = {}
+        for one in deleted:
+            pair = (one.series.metric, key_set_of(one.series))
+            if pair not in met:
+                asked[pair] = min(one.index, asked.get(pair, one.index))
+        found = []
+        for (metric, key_set), index in asked.items():
+            entry = self._metrics[metric_key(stream_id, metric)]
+            if others := entry.key_sets - {key_set}:
+                found.append((metric, {key_set: index}, entry._replace(key_sets=others)))
+        return notices_of_new_keys(found, deleted=True)
 
     def put_deletion(self, stream_id: str, metric: Metric, entry: MetricEntry, deadline: float) -> None:
         """See to it that the catalogue has what `entry` says of a metric that is there. Raises `OutOfTime`."""
@@ -244,7 +264,7 @@ def _wanted(stream_id: str, points: Iterable[SeriesPoints]) -> dict[Key, _Wanted
         want.days.update(one.days)
         want.shards.add(one.series.record_id[0])
         want.points.append(one)
-        want.indexes.setdefault(tuple(sorted(one.series.dimensions)), one.index)
+        want.indexes.setdefault(key_set_of(one.series), one.index)
     return {metric_key(stream_id, metric): want for metric, want in wanted.items()}
 
 

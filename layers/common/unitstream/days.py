@@ -7,6 +7,7 @@ idempotent, so that any order, any repetition and any interleaving of the same v
 
 from __future__ import annotations
 
+from decimal import Decimal
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -110,5 +111,6 @@ def replaced(stored: Mapping[int, Version], winners: Mapping[int, float]) -> Ite
 
 def is_large(stored_value: float, new_value: float) -> bool:
     """Whether a value changes by `LARGE_FACTOR` or more. From zero and to zero is no factor."""
-    small, large = sorted((abs(stored_value), abs(new_value)))
+    # As decimals: 28585.0 / 285.85 is a little less than 100.
+    small, large = sorted(abs(Decimal(repr(value))) for value in (stored_value, new_value))
     return small > 0 and large >= LARGE_FACTOR * small

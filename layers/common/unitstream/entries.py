@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from unitstream.identity import Series
     from unitstream.items import Item
 
     KeySet = tuple[str, ...]
 
 # Sets of dimension keys that a metric's entry knows. Who has more uses keys for what are values.
 MAX_KEY_SETS = 20
+
+
+def key_set_of(series: Series) -> KeySet:
+    return tuple(sorted(series.dimensions))
 
 
 class MetricEntry(NamedTuple):

@@ -16,8 +16,13 @@ if TYPE_CHECKING:
 _LISTED_KEY_SETS = 3
 
 
-def notices_of_new_keys(asked: Iterable[tuple[Metric, Mapping[KeySet, int], MetricEntry]]) -> list[Finding]:
-    """Return the notices of a request: each metric with its sets of keys, and where each comes first, and its entry."""
+def notices_of_new_keys(
+    asked: Iterable[tuple[Metric, Mapping[KeySet, int], MetricEntry]], *, deleted: bool = False
+) -> list[Finding]:
+    """Return the notices of a request: each metric with its sets of keys, and where each comes first, and its entry.
+
+    `deleted`: there were such series, and their points were deleted.
+    """
     new = [
         (index, metric, key_set, entry.key_sets)
         for metric, indexes, entry in asked
@@ -25,16 +30,19 @@ def notices_of_new_keys(asked: Iterable[tuple[Metric, Mapping[KeySet, int], Metr
         for key_set, index in indexes.items()
         if key_set not in entry.key_sets
     ]
-    return [_notice(*one) for one in sorted(new)[:MAX_REPORTED_ERRORS]]
+    return [_notice(*one, deleted=deleted) for one in sorted(new)[:MAX_REPORTED_ERRORS]]
 
 
-def _notice(index: int, metric: Metric, key_set: KeySet, known: frozenset[KeySet]) -> Finding:
-    others = [_named(one) for one in sorted(known)[:_LISTED_KEY_SETS]]
+def _notice(index: int, metric: Metric, key_set: KeySet, known: frozenset[KeySet], *, deleted: bool) -> Finding:
+    others = ", or ".join(map(_named, sorted(known)[:_LISTED_KEY_SETS]))
+    others += ", …" if len(known) > _LISTED_KEY_SETS else ""
+    name, keys = metric.metric_name, _named(key_set)
     detail = (
-        f"no series of {metric.metric_name} had {_named(key_set)} so far, but {', or '.join(others)}"
-        f"{', …' if len(known) > len(others) else ''}: if these points were sent before with other dimensions, "
-        "totals count them twice"
+        f"the points of {name} with {keys} were deleted, and it has {others}"
+        if deleted
+        else f"no series of {name} had {keys} so far, but {others}"
     )
+    detail += ": if these points were sent before with other dimensions, totals count them twice"
     return Finding("new_dimension_keys", detail, pointer=pointer("data", index))
 
 

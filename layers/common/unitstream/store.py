@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from unitstream.days import Counts, is_large, merge, replaced
+from unitstream.days import DELETED, Counts, is_large, merge, replaced
 from unitstream.dynamodb import side_by_side
 from unitstream.items import day_key
 from unitstream.problems import OutOfTime
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from unitstream.catalogue import Catalogue
     from unitstream.days import Version
+    from unitstream.identity import Series
     from unitstream.payload import Ingest, SeriesPoints
     from unitstream.problems import Finding
     from unitstream.rounds import Effort, Origin
@@ -35,6 +37,23 @@ class Change(NamedTuple):
     hour: Hour
     stored_value: float
     new_value: float
+
+
+@dataclass(slots=True)
+class _Met:
+    """What a dry run meets: the values that points would replace, and series with stored points and with deleted."""
+
+    changes: list[Change] = field(default_factory=list)
+    live: list[Series] = field(default_factory=list)
+    deleted: list[SeriesPoints] = field(default_factory=list)
+
+    def note(self, points: SeriesPoints, day: str, stored: Mapping[int, Version], winners: Mapping[int, float]) -> None:
+        self.changes += (Change(points, Hour(day, hour), *values) for hour, *values in replaced(stored, winners))
+        values = [value for _, value in stored.values()]
+        if DELETED in values:
+            self.deleted.append(points)
+        if any(value != DELETED for value in values):
+            self.live.append(points.series)
 
 
 class Saved(NamedTuple):
@@ -69,12 +88,8 @@ class Store:
         notices = self._catalogue.put_metrics(
             origin.stream_id, ingest.series, origin.max_series, deadline, dry_run=dry_run
         )
-        changes: list[Change] = []
-        days = [
-            _day(points, day, hours, origin, changes if dry_run else None)
-            for points in ingest.series
-            for day, hours in points.days.items()
-        ]
+        met = _Met() if dry_run else None
+        days = [_day(points, day, hours, origin, met) for points in ingest.series for day, hours in points.days.items()]
 
         def save(batch: list[Day[Counts]]) -> Rounds[Counts]:
             rounds = Rounds(self.table, self._catalogue, origin, deadline, dry_run, batch)
@@ -88,20 +103,21 @@ class Store:
             effort.add(rounds.effort)
         if counts.total < ingest.received:
             raise OutOfTime(counts, notices)
-        changes.sort(key=lambda change: (change.points.index, change.hour))
+        if met is None:
+            return Saved(counts, notices, [], 0)
+        notices += self._catalogue.notices_of_deleted(origin.stream_id, met.deleted, met.live)
+        changes = sorted(met.changes, key=lambda change: (change.points.index, change.hour))
         large = sum(is_large(change.stored_value, change.new_value) for change in changes)
         return Saved(counts, notices, changes[:MAX_CHANGES], large)
 
 
-def _day(
-    points: SeriesPoints, day: str, hours: Mapping[int, float], origin: Origin, changes: list[Change] | None
-) -> Day[Counts]:
-    """Return a day that takes `hours`. Values that these replace are added to `changes`, if there is such a list."""
+def _day(points: SeriesPoints, day: str, hours: Mapping[int, float], origin: Origin, met: _Met | None) -> Day[Counts]:
+    """Return a day that takes `hours`."""
 
     def merged(stored: Mapping[int, Version]) -> tuple[Mapping[int, float], Counts]:
         winners, counts = merge(stored, hours, origin.received_at)
-        if changes is not None:
-            changes.extend(Change(points, Hour(day, hour), *values) for hour, *values in replaced(stored, winners))
+        if met:
+            met.note(points, day, stored, winners)
         return winners, counts
 
     key = day_key(origin.stream_id, points.series.metric, points.series.record_id, day)
