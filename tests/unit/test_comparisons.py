@@ -151,7 +151,7 @@ def close(value: float | None) -> object:
     return value if value is None else pytest.approx(value, rel=1e-9, abs=1e-9)
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(
     points,
     questions(),
@@ -186,7 +186,7 @@ def test_a_view_beside_earlier_periods_is_what_pandas_computes(
     assert answer.points == answer.total.points == (now.of_all[1] if now.of_all else 0)
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(
     points,
     points,
@@ -308,6 +308,7 @@ def test_the_days_that_are_compared_with(
     assert Comparison(compare, Timeframe(start, end), granularity).previous == previous
 
 
+@settings(max_examples=50)
 @given(questions())
 def test_no_period_is_compared_with_twice(asked: Asked) -> None:
     """The way back and the way forth are one: each earlier period has one that is compared with it."""
