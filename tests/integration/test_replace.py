@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
-from bills import bill, expected, written
+from bills import bill, expected, total, written
 from deployed import day_by_day
 from pushing import QUOTA, Fault, Push, environment, start_push
 from stack import DEMO_TOKEN, DEMO_WRITE_TOKEN
@@ -36,6 +36,10 @@ def test_a_restated_bill(producer: Push, points: Points) -> None:
         assert [counts[name] for name in ("created", "updated", "unchanged", "deleted")] == [0, 300, 300, 300]
     assert told["deleted_series"] == 1
     assert points() == expected(restated) | expected(november) | expected(orders)
+    fewer = producer(written(producer, bill("a")), "--replace")
+    span = f"from 2022-10-01 00:00 to 2022-10-13 11:00, together {total(bill('b', factor=1.5)):,}"
+    assert f"What was deleted was {span}. It does not come back by itself." in fewer.stdout
+    producer(file, "--replace")
     again = producer(file, "--replace")
     assert (again.exit_code, "  0  deleted" in again.stdout) == (ExitCode.OK, True)
 
@@ -69,7 +73,7 @@ def test_more_days_than_the_files_have(producer: Push, points: Points) -> None:
     assert narrow.exit_code == ExitCode.BAD_INPUT
     assert "2022-10-02 leaves out days of the files, which go from 2022-10-01 to 2022-10-01" in narrow.stderr
     wide = ["--replace-from", "2022-09-01", "--replace-to", "2022-10-12"]
-    assert producer(file, "--replace", *wide).exit_code == ExitCode.OK
+    assert producer(file, "--replace", "--yes", *wide).exit_code == ExitCode.OK
     last_day = bill()[lambda frame: frame["timestamp"] > "2022-10-13"]
     assert points() == expected(bill("a", hours=24)) | expected(last_day)
 
@@ -78,7 +82,7 @@ def test_what_another_producer_owns(producer: Push, points: Points) -> None:
     """A filter keeps it, and every row must pass the filter: else nothing is sent."""
     theirs, ours = bill("ab", account="2"), bill("abc", account="1")
     producer(written(producer, pd.concat([theirs, ours])))
-    own = ["--replace", "--replace-filter", "account:1"]
+    own = ["--replace", "--replace-filter", "account:1", "--yes"]
     assert producer(written(producer, bill("a", account="1")), *own).exit_code == ExitCode.OK
     assert points() == expected(theirs) | expected(bill("a", account="1"))
     refused = producer(written(producer, pd.concat([bill("a", account="1"), bill("b", hours=1, account="2")])), *own)
@@ -88,6 +92,8 @@ def test_what_another_producer_owns(producer: Push, points: Points) -> None:
     assert points() == expected(theirs) | expected(bill("a", account="1"))
     more = producer(written(producer, bill("a", account="1", region="eu")), *own)
     assert (more.exit_code, "had the dimensions account, region, service" in more.stderr) == (ExitCode.BAD_INPUT, True)
+    assert "what they replace passes --replace-filter" in more.stderr
+    assert "with --replace or" not in more.stderr
 
 
 @pytest.mark.parametrize(
@@ -112,19 +118,51 @@ def test_filters_that_the_service_refuses(producer: Push, deployed: Deployed) ->
     assert not deployed.events
 
 
+def test_most_would_vanish(producer: Push, points: Points, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was cut off is refused without a terminal, asked about on one, and replaces all if it is meant so."""
+    producer(written(producer, bill("ab")))
+    half = written(producer, bill("a"), "half.csv")
+    refused = producer(half, "--replace", "--large-changes")
+    assert refused.exit_code == ExitCode.BAD_INPUT
+    there = f"600, from 2022-10-01 00:00 to 2022-10-13 11:00, together {total(bill('ab')):,}"
+    assert f"the files have 300 points, and they would replace {there}" in refused.stderr
+    assert "at least 300 would be deleted, and do not come back by themselves" in refused.stderr
+    assert "Nothing was sent.\n" in refused.stderr
+    assert "--yes sends them" in refused.stderr
+    monkeypatch.setattr("unitstream_cli.push.precautions.can_ask", lambda: True)
+    no = producer.run("push", half, "--agg-func", "Sum", "--replace", answer="n\n")
+    assert (no.exit_code, "Is that meant so?" in no.stderr) == (ExitCode.BAD_INPUT, True)
+    assert points() == expected(bill("ab"))
+    yes = producer.run("push", half, "--agg-func", "Sum", "--replace", answer="y\n")
+    assert (yes.exit_code, points()) == (ExitCode.OK, expected(bill("a")))
+
+
+def test_sums_of_several_metrics(producer: Push) -> None:
+    """Each has its own, and what is no Sum has none."""
+    file = written(producer, pd.concat([bill(), bill().assign(metric_name="orders")]))
+    rest = written(producer, pd.concat([bill("a"), bill("a").assign(metric_name="orders")]), "rest.csv")
+    for function, together in (
+        ("Sum", f", together {total(bill()):,} of cost:Sum; "),
+        ("Average", ": at least 1,200 "),
+    ):
+        assert producer(file, "--agg-func", function).exit_code == ExitCode.OK
+        refused = producer(rest, "--agg-func", function, "--replace")
+        assert f"1,800, from 2022-10-01 00:00 to 2022-10-13 11:00{together}" in refused.stderr
+
+
 @pytest.mark.parametrize("resume", [[], ["--resume"]])
 def test_replacing_that_was_interrupted(producer: Push, deployed: Deployed, points: Points, resume: list[str]) -> None:
     """When all is sent and nothing deleted, the same command completes it; with --resume only that is left to do."""
     producer(written(producer, bill()))
     file = written(producer, bill("a", factor=2))
     deployed.before_deleting = lambda _: Fault(429, QUOTA, "3600")
-    failed = producer(file, "--replace")
+    failed = producer(file, "--replace", "--yes")
     assert failed.exit_code == ExitCode.UNREACHABLE
     assert "Not everything is replaced" in failed.stdout
     assert points() == expected(bill("bc")) | expected(bill("a", factor=2))
     deployed.before_deleting = lambda _: None
     sent = len(deployed.requests)
-    completed = producer.document(file, "--replace", *resume)
+    completed = producer.document(file, "--replace", "--yes", *resume)
     assert (completed["skipped"], completed["deleted"]) == (300 if resume else 0, 600)
     assert len(deployed.requests) - sent == (0 if resume else 1)
     assert points() == expected(bill("a", factor=2))
@@ -136,7 +174,7 @@ def test_deleting_that_takes_several_requests(producer: Push, deployed: Deployed
     deployed.invoke = day_by_day(deployed.invoke)
     file = written(producer, bill("a"))
     asked = producer.document(file, "--replace", "--dry-run")
-    told = producer.document(file, "--replace")
+    told = producer.document(file, "--replace", "--yes")
     assert (asked["deleted"], told["deleted"], told["deleted_series"]) == (600, 600, None)
     assert points() == expected(bill("a"))
 
@@ -145,7 +183,7 @@ def test_an_answer_that_was_lost(producer: Push, deployed: Deployed, points: Poi
     """What was deleted and not told is not denied."""
     producer(written(producer, bill()))
     deployed.before_deleting = lambda number: Fault(0, saves=True) if number == 0 else None
-    done = producer(written(producer, bill("a")), "--replace")
+    done = producer(written(producer, bill("a")), "--replace", "--yes")
     assert (done.exit_code, "  0  deleted, or more: an answer was lost" in done.stdout) == (ExitCode.OK, True)
     assert points() == expected(bill("a"))
 
@@ -154,7 +192,7 @@ def test_a_push_that_failed_deletes_nothing(producer: Push, deployed: Deployed, 
     """What was there before stays for as long as not all is saved that takes its place."""
     producer(written(producer, bill()))
     deployed.before = lambda _: Fault(429, QUOTA, "3600")
-    assert producer(written(producer, bill("a", factor=2)), "--replace").exit_code == ExitCode.UNREACHABLE
+    assert producer(written(producer, bill("a", factor=2)), "--replace", "--yes").exit_code == ExitCode.UNREACHABLE
     assert points() == expected(bill())
     assert deployed.deletions == 0
 
@@ -172,7 +210,7 @@ def test_killed_between_sending_and_deleting(producer: Push, deployed: Deployed,
 
     deployed.before_deleting = held
     variables = environment(deployed.url, producer.folder / "state", token=DEMO_TOKEN)
-    process = start_push([file, "--agg-func", "Sum", "--replace"], variables)
+    process = start_push([file, "--agg-func", "Sum", "--replace", "--yes"], variables)
     assert reached.wait(60)
     process.kill()
     process.communicate()

@@ -13,10 +13,12 @@ import pandas as pd
 import pytest
 from bills import bill, expected, total, written
 from deployed import day_by_day
-from pushing import Fault, environment, start
-from stack import DEMO_TOKEN
+from pushing import QUOTA, Fault, environment, start
+from stack import DEMO_TOKEN, DEMO_WRITE_TOKEN
+from typer.testing import CliRunner
 
 from unitstream_cli.errors import ExitCode
+from unitstream_cli.main import app
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,6 +116,9 @@ def test_large_changes(producer: Push, points: Points, monkeypatch: pytest.Monke
     assert points() == before
     yes = producer.run("push", cents, "--agg-func", "Sum", answer="y\n")
     assert (yes.exit_code, "900  updated" in yes.stdout) == (ExitCode.OK, True)
+    assert (
+        "900 points replaced another value that was saved, 900 of them by a factor of 100 or more, such" in yes.stdout
+    )
     assert "To take it back: unitstream delete cost:Sum" in yes.stdout
     assert "That deletes 900 points too that had a value before, which does not come back." in yes.stdout
     assert producer(written(producer, bill()), "--large-changes").exit_code == ExitCode.OK
@@ -125,6 +130,40 @@ def test_half_of_the_rows_may_change_much(producer: Push) -> None:
     producer(written(producer, bill("ab")))
     half = pd.concat([bill("a"), bill("b", factor=100)])
     assert producer(written(producer, half)).exit_code == ExitCode.OK
+
+
+def test_a_wrong_unit_among_new_points(producer: Push, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New points do not hide that most values which are there change a hundredfold; few of them may."""
+    producer(written(producer, bill("a", hours=20)))
+    refused = producer(written(producer, bill("abc", factor=100)))
+    assert refused.exit_code == ExitCode.BAD_INPUT
+    assert "20 of 900 points would change a value by a factor of 100 or more, and only 20 have one" in refused.stderr
+    few = pd.concat([bill("a", factor=100, hours=9), bill("b")])
+    assert producer(written(producer, few)).exit_code == ExitCode.OK
+    monkeypatch.setattr("unitstream_cli.push.precautions.SAMPLED_POINTS", 100)
+    done = producer(written(producer, bill("ab", factor=10_000)), "--large-changes")
+    assert ", at least 100 of them by a factor of 100 or more" in done.stdout
+
+
+# --- what an interrupted push saved ------------------------------------------------------------------------------------
+
+
+def test_deleted_before_it_is_resumed(producer: Push, deployed: Deployed, points: Points) -> None:
+    """What was saved and then deleted, also from another machine, is not skipped. To write is enough to find that out."""
+    producer.small_batches(13)
+    producer.variables["DATA_STREAM_TOKEN"] = DEMO_WRITE_TOKEN
+    file = written(producer, bill())
+    deployed.before = lambda number: Fault(429, QUOTA, "3600") if number == 2 else None
+    assert producer(file, "--parallel", "1").exit_code == ExitCode.UNREACHABLE
+    assert points() == expected(bill("ab"))
+    variables = {**producer.variables, "DATA_STREAM_TOKEN": DEMO_TOKEN, "UNITSTREAM_STATE_DIR": "elsewhere"}
+    deleted = CliRunner().invoke(app, ["delete", "cost:Sum", *DAYS, "--filter", "service:a", "--yes"], env=variables)
+    assert deleted.exit_code == ExitCode.OK, deleted.stderr
+    resumed = producer(file, "--resume", "--json")
+    assert "What the interrupted push saved was deleted since: all is sent again." in resumed.stderr
+    counts = document(resumed)
+    assert [counts[name] for name in ("skipped", "created", "unchanged")] == [0, 600, 300]
+    assert points() == expected(bill())
 
 
 # --- what a dry run says ----------------------------------------------------------------------------------------------
@@ -170,6 +209,7 @@ def test_delete(producer: Push, points: Points, monkeypatch: pytest.MonkeyPatch)
     assert yes.exit_code == ExitCode.OK
     assert "Deleted 600 points of 2 series of cost:Sum." in yes.stdout
     assert points() == expected(bill("c"))
+    assert "go too" not in asked.stderr + yes.stderr
     nothing = producer.run(*arguments, "--yes", "--json")
     assert (nothing.exit_code, document(nothing)["deleted"]) == (ExitCode.OK, 0)
     assert "There is nothing to delete of cost:Sum." in nothing.stderr
@@ -189,6 +229,26 @@ def test_delete_what_is_not_there(producer: Push) -> None:
 def test_delete_usage(producer: Push, arguments: list[str]) -> None:
     """There is no default for the days, and times are times."""
     assert producer.run("delete", "cost:Sum", *arguments, "--yes").exit_code == ExitCode.USAGE
+
+
+def test_delete_of_an_average(producer: Push) -> None:
+    """A sum of averages means nothing, so none is told."""
+    producer(written(producer, bill()), "--agg-func", "Average")
+    asked = producer.run("delete", "cost:Average", *DAYS, "--dry-run")
+    assert asked.stdout.endswith("of cost:Average, from 2022-10-01 00:00 to 2022-10-13 11:00, would be deleted.\n")
+
+
+def test_delete_a_push_that_confirmed(producer: Push, points: Points) -> None:
+    """The preview says that what the push replaced or only confirmed goes too."""
+    producer(written(producer, bill()))
+    moment = producer.document(written(producer, bill("ab")))["received_from"]
+    asked, deleted = (
+        producer.run("delete", "cost:Sum", *DAYS, "--received-from", moment, option)
+        for option in ("--dry-run", "--yes")
+    )
+    for told in (asked, deleted):
+        assert "a push replaced or only confirmed, go too and do not come back" in told.stderr
+    assert points() == expected(bill("c"))
 
 
 def test_received(producer: Push) -> None:

@@ -14,8 +14,8 @@ from unitstream.instants import FORMS, instant_text, parse_instant
 from unitstream.periods import Timeframe
 from unitstream_cli.answers import Refused
 from unitstream_cli.api import GIVE_UP_AFTER_SECONDS, Api
-from unitstream_cli.console import as_document, can_ask, counted, err, points_of_series, progress_bar, say, written
-from unitstream_cli.deletes.deleting import Deletion, Preview, Selection, delete, preview
+from unitstream_cli.console import as_document, can_ask, counted, err, points_of_series, progress_bar, say
+from unitstream_cli.deletes.deleting import Deletion, Preview, Selection, delete, preview, span
 from unitstream_cli.errors import BadInput, CommandFailed, ExitCode
 from unitstream_cli.interrupts import Signals
 from unitstream_cli.reads.arguments import FilterOption, GiveUpOption, MetricArgument, day
@@ -105,12 +105,8 @@ class Result:
 
     def shown(self) -> str:
         """What was found, as a person is told."""
-        found = self.found
-        first, last = (str(at)[:16].replace("T", " ") for at in (found.first, found.last))
-        return (
-            f"{points_of_series(found.points, found.series)} of {name_of(self.selection.metric)}, "
-            f"from {first} to {last}, together {written(float(found.total))}"
-        )
+        found, metric = self.found, self.selection.metric
+        return f"{points_of_series(found.points, found.series)} of {name_of(metric)}, {span({metric: found})}"
 
 
 def delete_points(
@@ -157,6 +153,8 @@ def _look(to: Service, result: Result, give_up_after: float) -> None:
         result.found = preview(api, result.selection)
     for notice in result.found.notices:
         say(f"Notice: {named(notice)}")
+    if result.found.points and result.selection.received_from:
+        say("Values that were there before, and that a push replaced or only confirmed, go too and do not come back.")
 
 
 def _ask(result: Result, *, yes: bool) -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from unitstream.decimals import exactly
 from unitstream.problems import InvalidRequest
 from unitstream.questions import delete_question
 from unitstream_cli.answers import Refused
+from unitstream_cli.console import written
 from unitstream_cli.errors import BadInput, Interrupted
 from unitstream_cli.reads.asking import refusals
+from unitstream_cli.reads.drawing import name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from unitstream.identity import Metric
     from unitstream.periods import Timeframe
@@ -76,17 +80,35 @@ class Preview(NamedTuple):
         )
 
 
+def added(previews: Iterable[Preview]) -> Preview:
+    """Return all of them as one."""
+    return reduce(add, previews, Preview())
+
+
+def span(found: Mapping[Metric, Preview]) -> str:
+    """Return from which hour to which there are points, and what they add up to where sums mean something."""
+    both = added(found.values())
+    first, last = (str(at)[:16].replace("T", " ") for at in (both.first, both.last))
+    sums = [
+        written(float(one.total)) + (f" of {name_of(metric)}" if len(found) > 1 else "")
+        for metric, one in found.items()
+        if one.points and metric.metric_agg_func == "Sum"
+    ]
+    return f"from {first} to {last}" + (f", together {'; '.join(sums)}" if sums else "")
+
+
 @dataclass
 class Deletion:
     """What was deleted so far. `series` is None where several answers may have counted the same.
 
-    `in_doubt`: answers were lost, so it may be more.
+    `in_doubt`: answers were lost, so it may be more. `found` is what was there right before, where it was asked.
     """
 
     points: int = 0
     series: int | None = 0
     in_doubt: bool = False
     notices: list[dict[str, Any]] = field(default_factory=list)
+    found: dict[Metric, Preview] = field(default_factory=dict)
 
 
 def check(selection: Selection) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 # A request stays cheap: well below the gateway's 10 MB and Lambda's 6 MB, and within what a new table writes in a
 # second or two, also when several are under way: 4,000 units, of which a day takes one, and one more if its series is
@@ -43,6 +44,16 @@ def cut(texts: Iterable[tuple[str, int]]) -> Iterator[Batch]:
         points, days, size = points + count, days + 1, size + quoted
     if parts:
         yield _batch(parts, points)
+
+
+def drawn_from(batches: Iterable[Batch], digests: Collection[str], size: int) -> Batch | None:
+    """Return up to `size` points drawn at random from the batches with these digests, some of each, if there are any."""
+    random = Random()  # noqa: S311  # no secret
+    each = max(1, size // len(digests))
+    of_each = (random.sample(batch.listed(), min(each, batch.points)) for batch in batches if batch.digest in digests)
+    points = [point for points in of_each for point in points]
+    random.shuffle(points)
+    return next(cut((json.dumps(point), 1) for point in points[:size]), None)
 
 
 def _batch(parts: list[str], points: int) -> Batch:

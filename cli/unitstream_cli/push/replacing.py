@@ -7,22 +7,18 @@ from typing import TYPE_CHECKING, NamedTuple
 from unitstream.filters import Filter, parse_filter
 from unitstream.identity import Metric
 from unitstream.periods import Timeframe
-from unitstream_cli.deletes.deleting import Deletion, Selection, check, delete, preview
+from unitstream_cli.deletes.deleting import Deletion, Preview, Selection, added, check, delete, preview
 from unitstream_cli.errors import BadInput
 from unitstream_cli.push.plan import usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from unitstream.identity import AggFunc
     from unitstream_cli.api import Api
     from unitstream_cli.push.sending_options import ReplaceOptions
     from unitstream_cli.push.series import SeriesKey
     from unitstream_cli.push.spool import Spool
-
-
-# Nothing was received before it.
-_LONG_AGO = "2020-01-01"
 
 
 class Owned(NamedTuple):
@@ -74,23 +70,24 @@ def selections(spool: Spool, agg_func: AggFunc, options: ReplaceOptions) -> list
     return found
 
 
+def found_in(api: Api, replaced: Iterable[Selection]) -> dict[Metric, Preview]:
+    """Return what is there of each metric. Raises as `preview` does: `Rejected` for who may not delete."""
+    return {selection.metric: preview(api, selection) for selection in replaced}
+
+
 def replace(
     api: Api, replaced: list[Selection], received_at: str, deletion: Deletion, progress: Callable[[], None]
 ) -> None:
     """Delete what was last received before `received_at`: all that this push did not save. Raises as `delete` does."""
+    deletion.found = found_in(api, _before(replaced, received_at))
     for selection in _before(replaced, received_at):
         delete(api, selection, deletion, progress)
 
 
 def to_be_replaced(api: Api, replaced: list[Selection], received_at: str, kept: int) -> int:
     """Return how many points would be deleted, if `kept` of those that are saved are in the files."""
-    found = sum(preview(api, selection).points for selection in _before(replaced, received_at))
-    return max(0, found - kept)
-
-
-def delete_nothing(api: Api, selection: Selection) -> None:
-    """Ask what would be deleted of what was received long ago: nothing. Raises `Rejected` for who may not delete."""
-    preview(api, selection._replace(received_before=_LONG_AGO))
+    found = added(found_in(api, _before(replaced, received_at)).values())
+    return max(0, found.points - kept)
 
 
 def _before(replaced: list[Selection], received_at: str) -> Iterator[Selection]:

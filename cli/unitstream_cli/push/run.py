@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass
+from threading import Event
 from typing import TYPE_CHECKING
 
 from unitstream_cli.answers import Refused
@@ -12,8 +13,8 @@ from unitstream_cli.api import Api
 from unitstream_cli.console import counted, say
 from unitstream_cli.errors import CommandFailed, Interrupted, Rejected, Unreachable
 from unitstream_cli.push.journal import Journal
-from unitstream_cli.push.precautions import look_ahead
-from unitstream_cli.push.replacing import delete_nothing, replace, to_be_replaced
+from unitstream_cli.push.precautions import Probe, ask_about_deletion, deleted_since, look_ahead
+from unitstream_cli.push.replacing import found_in, replace, to_be_replaced
 from unitstream_cli.push.sending import Delivery, Sender
 from unitstream_cli.push.summary import with_places
 
@@ -48,19 +49,19 @@ class Run:
         """Return why not everything was done. Raises `BadInput` where nothing is sent as it looks like a mistake."""
         journal, earlier = Journal(self.to, self.reading.digest), dict[str, str]()
         if not self.how.dry_run:
-            earlier = journal.confirmed()
-            # What is resumed has been looked at before.
-            if not (self.how.resume and earlier):
-                try:
-                    self._require_right_to_replace()
+            try:
+                earlier = self._earlier(journal)
+                # What is resumed has been looked at before.
+                if not (self.how.resume and earlier):
+                    self._look_at_replaced()
                     self._look_ahead()
-                except (Refused, Rejected, Unreachable) as failure:
-                    self.summary.outcome.failure = failure
-                    return failure
+            except (Refused, Rejected, Unreachable) as failure:
+                self.summary.outcome.failure = failure
+                return failure
         kept, confirmed = self._begin(journal, earlier)
         outcome = self.summary.outcome = self._send(kept, confirmed)
         if self.how.dry_run:
-            self.summary.take(outcome.changes)
+            self.summary.take(outcome.changes, outcome.large_changes)
         if outcome.failure is None and outcome.sent + outcome.skipped < self.reading.points:
             outcome.failure = Interrupted("interrupted.")
         if outcome.failure is None and self.replaced:
@@ -71,29 +72,42 @@ class Run:
             return with_places(outcome.failure, outcome.refused, self.reading)
         return outcome.failure
 
-    def _require_right_to_replace(self) -> None:
-        """Raise `Rejected` where the token may not delete: later, all would be sent and nothing deleted."""
+    def _earlier(self, journal: Journal) -> dict[str, str]:
+        """Return the batches that an interrupted push saved: none where some of them are to be skipped and are gone."""
+        earlier = journal.confirmed()
+        if not self.how.resume:
+            return earlier
+        if not earlier:
+            say(
+                "There is nothing to resume: the last push from here to this API was complete, or another one. "
+                "All is sent."
+            )
+        elif deleted_since(self._probe(), earlier):
+            say("What the interrupted push saved was deleted since: all is sent again.")
+            return {}
+        return earlier
+
+    def _look_at_replaced(self) -> None:
+        """Ask where much would vanish. Raises `Rejected` where the token may not delete: later, all would be sent."""
         if not self.replaced:
             return
         task = self.progress.add_task("Looking", total=None, notice="", speed="")
-        with contextlib.closing(self._api(task)) as api:
-            delete_nothing(api, self.replaced[0])
+        with contextlib.closing(self._api(task, Event())) as api:
+            there = found_in(api, self.replaced)
         self.progress.remove_task(task)
+        if not self.checks.yes:
+            ask_about_deletion(there, self.reading.points, self.progress)
 
     def _look_ahead(self) -> None:
         everything = bool(self.replaced) and not self.replaced[0].filters
-        if self.checks.large_changes and (self.checks.new_dimensions or everything):
+        if (self.checks.large_changes or self.checks.yes) and (self.checks.new_dimensions or everything):
             return
-        changes, self.summary.let_through = look_ahead(
-            self.to,
-            self.agg_func,
-            self.reading,
-            self.checks,
-            replaces_all=everything,
-            give_up_after=self.how.give_up_after,
-            progress=self.progress,
-        )
-        self.summary.take(changes)
+        ahead = look_ahead(self._probe(), self.checks, self.replaced)
+        self.summary.take(ahead.changes, ahead.large_changes)
+        self.summary.at_least, self.summary.let_through = ahead.at_least, ahead.let_through
+
+    def _probe(self) -> Probe:
+        return Probe(self.to, self.agg_func, self.reading, self.how.give_up_after, self.progress)
 
     def _begin(self, journal: Journal, earlier: dict[str, str]) -> tuple[Journal | None, Mapping[str, str]]:
         """Return the journal, if there is to be one, and the batches that are not to be sent again."""
@@ -107,12 +121,7 @@ class Run:
             journal.close(complete=True)
             say(f"No journal is kept, so this push could not be resumed: {exc.strerror}.")
             return None, {}
-        if self.how.resume and not earlier:
-            say(
-                "There is nothing to resume: the last push from here to this API was complete, or another one. "
-                "All is sent."
-            )
-        elif earlier and not self.how.resume:
+        if earlier and not self.how.resume:
             say("An earlier push of the same was interrupted. This one sends all again; --resume skips what is saved.")
         return journal, earlier if self.how.resume else {}
 
@@ -145,10 +154,10 @@ class Run:
             except CommandFailed as failure:
                 outcome.failure = failure
 
-    def _api(self, task: TaskID) -> Api:
+    def _api(self, task: TaskID, stop: Event | None = None) -> Api:
         return Api(
             self.to,
-            stop=self.signals.changing(),
+            stop=stop or self.signals.changing(),
             give_up_after=self.how.give_up_after,
             connections=self.how.parallel,
             notice=lambda reason: self.progress.update(task, notice=reason),

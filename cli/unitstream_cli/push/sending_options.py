@@ -59,8 +59,15 @@ class CheckOptions(NamedTuple):
         bool,
         typer.Option(
             "--large-changes",
-            "--yes",
             help="Do not ask when most points change a value by a factor of 100 or more.",
+            rich_help_panel=_CHECKS,
+        ),
+    ] = False
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes",
+            help="Ask nothing: neither of large changes, nor when --replace deletes half of what is there or more.",
             rich_help_panel=_CHECKS,
         ),
     ] = False

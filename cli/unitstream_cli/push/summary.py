@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from unitstream_cli.answers import NotTheApi, Refused
 from unitstream_cli.console import counted, printable, written
-from unitstream_cli.deletes.deleting import Deletion
+from unitstream_cli.deletes.deleting import Deletion, added, span
 from unitstream_cli.errors import Interrupted, Unreachable
 from unitstream_cli.push.faults import Faults
 from unitstream_cli.push.names import listed
@@ -34,12 +34,16 @@ class Summary:
     seconds: float = 0.0
     # The first that are known, each with the place of its row.
     changes: list[tuple[str, Change]] = field(default_factory=list)
+    # How many points change a value by a factor of 100 or more, or at least so many of those that are known.
+    large_changes: int = 0
+    at_least: bool = False
     deletion: Deletion = field(default_factory=Deletion)
     # Whether somebody said that large changes are meant so.
     let_through: bool = False
 
-    def take(self, changes: list[Change]) -> None:
+    def take(self, changes: list[Change], large_changes: int) -> None:
         """Take note of some of the values that are replaced, for as long as it is known where their rows stand."""
+        self.large_changes = large_changes
         if self.reading:
             places = [self.reading.spool.places(change.point)[0] for change in changes]
             self.changes = list(zip(map(self.reading.where, places), changes, strict=True))
@@ -83,7 +87,7 @@ class Summary:
             "requests": outcome.requests,
             "retries": outcome.retries,
             "notices": list(outcome.notices),
-            "large_changes": outcome.large_changes,
+            "large_changes": self.large_changes,
             "changes": [_document(where, change) for where, change in self.changes],
             "seconds": round(self.seconds, 3),
             "points_per_second": round(outcome.sent / self.seconds) if self.seconds else None,
@@ -116,6 +120,8 @@ class Summary:
             first, last = outcome.received
             lines.append(f"Received at {first}." if first == last else f"Received from {first} to {last}.")
         lines += self._undo()
+        if complete and added(self.deletion.found.values()).points:
+            lines.append(f"What was deleted was {span(self.deletion.found)}. It does not come back by itself.")
         if self.replaces and outcome.failure:
             lines.append(
                 f"Not everything is replaced: of what was there before, {counted(self.deletion.points, 'point')} "
@@ -153,8 +159,9 @@ class Summary:
         if not updated:
             return []
         did = "would replace another value that is saved" if self.dry_run else "replaced another value that was saved"
-        large = self.outcome.large_changes
-        by_far = f", {large:,} of them by a factor of 100 or more" if large else ""
+        known = 0 < self.large_changes <= updated and (self.dry_run or not self.outcome.failure)
+        least = "at least " if self.at_least else ""
+        by_far = f", {least}{self.large_changes:,} of them by a factor of 100 or more" if known else ""
         examples = self.changes if self.dry_run else self.changes[:1]
         lines = [f"{counted(updated, 'point')} {did}{by_far}{', such as:' if examples else '.'}"]
         lines += [f"  {where}: {shown_change(change)}" for where, change in examples]
