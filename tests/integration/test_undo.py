@@ -145,11 +145,11 @@ def test_a_wrong_unit_among_new_points(producer: Push, monkeypatch: pytest.Monke
     assert ", at least 100 of them by a factor of 100 or more" in done.stdout
 
 
-# --- what an interrupted push saved ------------------------------------------------------------------------------------
+# --- what an interrupted push saved -----------------------------------------------------------------------------------
 
 
 def test_deleted_before_it_is_resumed(producer: Push, deployed: Deployed, points: Points) -> None:
-    """What was saved and then deleted, also from another machine, is not skipped. To write is enough to find that out."""
+    """What was saved and then deleted, also elsewhere, is not skipped. To find out, the right to write is enough."""
     producer.small_batches(13)
     producer.variables["DATA_STREAM_TOKEN"] = DEMO_WRITE_TOKEN
     file = written(producer, bill())

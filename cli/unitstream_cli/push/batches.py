@@ -47,7 +47,7 @@ def cut(texts: Iterable[tuple[str, int]]) -> Iterator[Batch]:
 
 
 def drawn_from(batches: Iterable[Batch], digests: Collection[str], size: int) -> Batch | None:
-    """Return up to `size` points drawn at random from the batches with these digests, some of each, if there are any."""
+    """Return up to `size` points drawn at random from the batches with these digests, some of each. Or None."""
     random = Random()  # noqa: S311  # no secret
     each = max(1, size // len(digests))
     of_each = (random.sample(batch.listed(), min(each, batch.points)) for batch in batches if batch.digest in digests)
