@@ -36,10 +36,9 @@ def test_a_restated_bill(producer: Push, points: Points) -> None:
         assert [counts[name] for name in ("created", "updated", "unchanged", "deleted")] == [0, 300, 300, 300]
     assert told["deleted_series"] == 1
     assert points() == expected(restated) | expected(november) | expected(orders)
-    fewer = producer(written(producer, bill("a")), "--replace")
+    fewer = producer(written(producer, bill("a"), "fewer.csv"), "--replace", "--yes")
     span = f"from 2022-10-01 00:00 to 2022-10-13 11:00, together {total(bill('b', factor=1.5)):,}"
     assert f"What was deleted was {span}. It does not come back by itself." in fewer.stdout
-    producer(file, "--replace")
     again = producer(file, "--replace")
     assert (again.exit_code, "  0  deleted" in again.stdout) == (ExitCode.OK, True)
 
@@ -124,9 +123,9 @@ def test_most_would_vanish(producer: Push, points: Points, monkeypatch: pytest.M
     half = written(producer, bill("a"), "half.csv")
     refused = producer(half, "--replace", "--large-changes")
     assert refused.exit_code == ExitCode.BAD_INPUT
-    there = f"600, from 2022-10-01 00:00 to 2022-10-13 11:00, together {total(bill('ab')):,}"
+    there = "600, from 2022-10-01 00:00 to 2022-10-13 11:00, together 59,397: at least 300 would be deleted"
     assert f"the files have 300 points, and they would replace {there}" in refused.stderr
-    assert "at least 300 would be deleted, and do not come back by themselves" in refused.stderr
+    assert ", and do not come back by themselves" in refused.stderr
     assert "Nothing was sent.\n" in refused.stderr
     assert "--yes sends them" in refused.stderr
     monkeypatch.setattr("unitstream_cli.push.precautions.can_ask", lambda: True)

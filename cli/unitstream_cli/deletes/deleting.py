@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from unitstream_cli.api import Api
 
 _TOO_LARGE = "urn:unitstream:problem:answer-too-large"
+_SHOWN_SUMS = 5
 
 
 class Selection(NamedTuple):
@@ -94,7 +95,8 @@ def span(found: Mapping[Metric, Preview]) -> str:
         for metric, one in found.items()
         if one.points and metric.metric_agg_func == "Sum"
     ]
-    return f"from {first} to {last}" + (f", together {'; '.join(sums)}" if sums else "")
+    more = f" and {len(sums) - _SHOWN_SUMS:,} more" if len(sums) > _SHOWN_SUMS else ""
+    return f"from {first} to {last}" + (f", together {'; '.join(sums[:_SHOWN_SUMS])}{more}" if sums else "")
 
 
 @dataclass
