@@ -123,9 +123,9 @@ def test_most_would_vanish(producer: Push, points: Points, monkeypatch: pytest.M
     half = written(producer, bill("a"), "half.csv")
     refused = producer(half, "--replace", "--large-changes")
     assert refused.exit_code == ExitCode.BAD_INPUT
-    there = "600, from 2022-10-01 00:00 to 2022-10-13 11:00, together 59,397: at least 300 would be deleted"
-    assert f"the files have 300 points, and they would replace {there}" in refused.stderr
-    assert ", and do not come back by themselves" in refused.stderr
+    there = "600 are there to be replaced, from 2022-10-01 00:00 to 2022-10-13 11:00, together 59,397"
+    assert f"the files have 300 points, and {there}: " in refused.stderr
+    assert "at least 300 would be deleted, and do not come back by themselves" in refused.stderr
     assert "Nothing was sent.\n" in refused.stderr
     assert "--yes sends them" in refused.stderr
     monkeypatch.setattr("unitstream_cli.push.precautions.can_ask", lambda: True)
@@ -146,7 +146,7 @@ def test_sums_of_several_metrics(producer: Push) -> None:
     ):
         assert producer(file, "--agg-func", function).exit_code == ExitCode.OK
         refused = producer(rest, "--agg-func", function, "--replace")
-        assert f"1,800, from 2022-10-01 00:00 to 2022-10-13 11:00{together}" in refused.stderr
+        assert f"1,800 are there to be replaced, from 2022-10-01 00:00 to 2022-10-13 11:00{together}" in refused.stderr
 
 
 @pytest.mark.parametrize("resume", [[], ["--resume"]])

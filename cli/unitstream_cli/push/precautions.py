@@ -109,7 +109,7 @@ def ask_about_deletion(there: Mapping[Metric, Preview], points: int, progress: P
     if not found or 2 * points > found:
         return
     _ask(
-        f"the files have {counted(points, 'point')}, and they would replace {found:,}, {span(there)}: at least "
+        f"the files have {counted(points, 'point')}, and {found:,} are there to be replaced, {span(there)}: at least "
         f"{found - points:,} would be deleted, and do not come back by themselves.",
         "Do the files have all their rows and the right dates, and does --replace-filter keep what others have sent? "
         "If that is meant so, --yes sends them.",
