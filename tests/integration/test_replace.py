@@ -36,7 +36,7 @@ def test_a_restated_bill(producer: Push, points: Points) -> None:
         assert [counts[name] for name in ("created", "updated", "unchanged", "deleted")] == [0, 300, 300, 300]
     assert told["deleted_series"] == 1
     assert points() == expected(restated) | expected(november) | expected(orders)
-    fewer = producer(written(producer, bill("a"), "fewer.csv"), "--replace", "--yes")
+    fewer = producer(written(producer, bill("a"), "fewer.csv"), "--replace")
     span = f"from 2022-10-01 00:00 to 2022-10-13 11:00, together {total(bill('b', factor=1.5)):,}"
     assert f"What was deleted was {span}. It does not come back by itself." in fewer.stdout
     again = producer(file, "--replace")
@@ -120,20 +120,20 @@ def test_filters_that_the_service_refuses(producer: Push, deployed: Deployed) ->
 def test_most_would_vanish(producer: Push, points: Points, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that was cut off is refused without a terminal, asked about on one, and replaces all if it is meant so."""
     producer(written(producer, bill("ab")))
-    half = written(producer, bill("a"), "half.csv")
-    refused = producer(half, "--replace", "--large-changes")
+    few = written(producer, bill("a", hours=200), "few.csv")
+    refused = producer(few, "--replace", "--replace-to", "2022-10-13", "--large-changes")
     assert refused.exit_code == ExitCode.BAD_INPUT
     there = "600 are there to be replaced, from 2022-10-01 00:00 to 2022-10-13 11:00, together 59,397"
-    assert f"the files have 300 points, and {there}: " in refused.stderr
-    assert "at least 300 would be deleted, and do not come back by themselves" in refused.stderr
+    assert f"the files have 200 points, and {there}: " in refused.stderr
+    assert "at least 400 would be deleted, and do not come back by themselves" in refused.stderr
     assert "Nothing was sent.\n" in refused.stderr
     assert "--yes sends them" in refused.stderr
     monkeypatch.setattr("unitstream_cli.push.precautions.can_ask", lambda: True)
-    no = producer.run("push", half, "--agg-func", "Sum", "--replace", answer="n\n")
+    no = producer.run("push", few, "--agg-func", "Sum", "--replace", "--replace-to", "2022-10-13", answer="n\n")
     assert (no.exit_code, "Is that meant so?" in no.stderr) == (ExitCode.BAD_INPUT, True)
     assert points() == expected(bill("ab"))
-    yes = producer.run("push", half, "--agg-func", "Sum", "--replace", answer="y\n")
-    assert (yes.exit_code, points()) == (ExitCode.OK, expected(bill("a")))
+    yes = producer.run("push", few, "--agg-func", "Sum", "--replace", "--replace-to", "2022-10-13", answer="y\n")
+    assert (yes.exit_code, points()) == (ExitCode.OK, expected(bill("a", hours=200)))
 
 
 def test_sums_of_several_metrics(producer: Push) -> None:

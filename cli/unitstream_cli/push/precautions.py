@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from unitstream_cli.settings import Service
 
 SAMPLED_POINTS = 2_000
+# So many can be deleted without a question.
+FEW_POINTS = 100
 _SHOWN = 5
 # So few large changes may be meant so.
 _FEW = 10
@@ -104,9 +106,9 @@ def deleted_since(probe: Probe, confirmed: Collection[str]) -> bool:
 
 
 def ask_about_deletion(there: Mapping[Metric, Preview], points: int, progress: Progress) -> None:
-    """Ask where the files have at most half as many points as are there to be replaced."""
+    """Ask where the files have at most a third as many points as are there to be replaced, if these are not few."""
     found = added(there.values()).points
-    if not found or 2 * points > found:
+    if found - points < FEW_POINTS or 3 * points > found:
         return
     _ask(
         f"the files have {counted(points, 'point')}, and {found:,} are there to be replaced, {span(there)}: at least "

@@ -67,7 +67,7 @@ class CheckOptions(NamedTuple):
         bool,
         typer.Option(
             "--yes",
-            help="Ask nothing: neither of large changes, nor when --replace deletes half of what is there or more.",
+            help="Ask nothing: neither of large changes, nor when --replace deletes most of what is there.",
             rich_help_panel=_CHECKS,
         ),
     ] = False
