@@ -24,6 +24,8 @@ class ExitCode(IntEnum):
     UNREACHABLE = 5
     # A unit metric is higher than --fail-above or --fail-rise allow.
     BEYOND_LIMIT = 6
+    # No unit metric has a value that --fail-above or --fail-rise could judge.
+    NOTHING_TO_JUDGE = 7
     INTERRUPTED = 130
 
 

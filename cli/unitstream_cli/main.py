@@ -91,7 +91,7 @@ app = typer.Typer(
     ),
     epilog=(
         "Exit codes: 0 done, 1 failed or not everything saved, 2 wrong usage, 3 bad input, 4 key, token or credentials "
-        "rejected, 5 service or stack not reachable, 6 a unit metric beyond a limit, 130 interrupted."
+        "rejected, 5 service or stack not reachable, 6 a unit metric beyond a limit, 7 none to judge, 130 interrupted."
     ),
     no_args_is_help=True,
     rich_markup_mode="markdown",

@@ -685,6 +685,9 @@ def test_no_service_at_all_has_its_exit_code(unitstream: Run) -> None:
         ("points", "orders:Sum", "--decimal", ","),
         ("points", "orders:Sum", "--csv", "--delimiter", ",", "--decimal", ","),
         ("points", "orders:Sum", "--csv", "--delimiter", ":"),
+        ("unit-metrics", "costs:Sum", "orders:Sum", "--fail-above", "nan"),
+        ("unit-metrics", "costs:Sum", "orders:Sum", "--fail-rise", "inf"),
+        ("unit-metrics", "save", "cost", "costs:Sum", "orders:Sum", "--above", "nan"),
     ],
 )
 def test_wrong_usage_is_not_sent(service: Service, unitstream: Run, arguments: tuple[str, ...]) -> None:
@@ -698,9 +701,9 @@ SAVED = {"name": "cost", "numerator": "costs:Sum", "denominator": "orders:Sum", 
 
 
 def grouped_of(**units: tuple[float, float]) -> dict[str, Any]:
-    """Return an answer in which each region costs so much per order, and did so before."""
+    """Return an answer in which each region costs so much per order on its last day, and did so before."""
     cells = {
-        region: unit_metric_of(("2022-10-01", now, 1.0, before, 1.0))["series"][0]["data"]
+        region: unit_metric_of(("2022-10-03", now, 1.0, before, 1.0))["series"][0]["data"]
         for region, (now, before) in units.items()
     }
     series = [{"dimensions": {"region": region}, "data": data} for region, data in cells.items()]
@@ -710,12 +713,12 @@ def grouped_of(**units: tuple[float, float]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("options", "lines"),
     [
-        (("--fail-above", "3"), ["us, 2022-10-01: 4 is above 3."]),
+        (("--fail-above", "3"), ["us, 2022-10-03: 4 is above 3."]),
         (("--fail-above", "4"), []),
-        (("--fail-rise", "40"), ["eu, 2022-10-01: +50.0% is a rise of more than 40%."]),
+        (("--fail-rise", "40"), ["eu, 2022-10-03: +50.0% is a rise of more than 40%."]),
         (
             ("--fail-above", "3", "--fail-rise", "40"),
-            ["eu, 2022-10-01: +50.0% is a rise of more than 40%.", "us, 2022-10-01: 4 is above 3."],
+            ["eu, 2022-10-03: +50.0% is a rise of more than 40%.", "us, 2022-10-03: 4 is above 3."],
         ),
         (("--fail-rise", "50"), []),
     ],
@@ -727,8 +730,62 @@ def test_a_job_fails_where_a_group_is_beyond_a_limit(
     service.answers(grouped_of(eu=(3.0, 2.0), us=(4.0, 4.0)))
     result = unitstream("unit-metrics", "costs:Sum", "orders:Sum", *options)
     assert result.exit_code == (6 if lines else 0)
-    assert ["2022-10-01", "eu", "3", "1", "3"] in [row[:5] for row in rows_of(result.stdout)]
+    assert ["2022-10-03", "eu", "3", "1", "3"] in [row[:5] for row in rows_of(result.stdout)]
     assert [line for line in result.stderr.splitlines() if ", 2022" in line] == lines
+
+
+def with_days(document: dict[str, Any], *days: str) -> dict[str, Any]:
+    """Return an answer with each row on the day that is given, and otherwise the same."""
+    for group, day_shown in zip(document["series"], days, strict=True):
+        group["data"][0]["date"] = day_shown
+    return document
+
+
+@pytest.mark.parametrize("options", [("--fail-above", "3"), ("--fail-rise", "40")])
+def test_only_the_last_period_of_the_range_is_judged(
+    service: Service, unitstream: Run, options: tuple[str, ...]
+) -> None:
+    """What a group's last row says of another day is no reason for an alarm; that it has no value then is said."""
+    service.answers(with_days(grouped_of(eu=(9.0, 2.0), us=(2.0, 2.0)), "2022-10-02", "2022-10-03"))
+    result = unitstream("unit-metrics", "costs:Sum", "orders:Sum", *options)
+    assert result.exit_code == ExitCode.OK
+    assert result.stderr == f"{options[0]} has no value to judge in 2022-10-03: eu.\n"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        unit_metric_of() | {"series": []},
+        with_days(grouped_of(eu=(9.0, 2.0), us=(4.0, 2.0)), "2022-10-01", "2022-10-02"),
+        grouped_of(eu=(9.0, 0.0)),
+    ],
+)
+def test_a_job_that_judges_nothing_fails(service: Service, unitstream: Run, document: dict[str, Any]) -> None:
+    """Because the metric is misspelt, its data has not come, or there is nothing that a rise could be from."""
+    service.answers(document)
+    result = unitstream("unit-metrics", "costs:Sum", "orders:Sum", "--fail-rise", "3")
+    assert result.exit_code == ExitCode.NOTHING_TO_JUDGE
+    assert "Error: there is no value to judge in 2022-10-03" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("granularity", "zone", "last"),
+    [
+        ("week", "UTC", "2022-10-31"),
+        ("quarter", "Europe/Berlin", "2022-10-01"),
+        ("hour", "UTC", "2022-11-01T23:00:00Z"),
+        ("hour", "Europe/Berlin", "2022-11-01T23:00:00+01:00"),
+    ],
+)
+def test_the_last_period_is_that_of_the_last_day(
+    service: Service, unitstream: Run, granularity: str, zone: str, last: str
+) -> None:
+    """As the answer names it, in its time zone."""
+    document = with_days(grouped_of(eu=(9.0, 2.0)), last)
+    service.answers(document | {"granularity": granularity, "timezone": zone, "end_date": "2022-11-01"})
+    result = unitstream("unit-metrics", "costs:Sum", "orders:Sum", "--fail-above", "3")
+    assert result.exit_code == ExitCode.BEYOND_LIMIT
+    assert f"eu, {last}: 9 is above 3." in result.stderr
 
 
 def test_limits_are_not_of_csv(unitstream: Run) -> None:
@@ -786,6 +843,6 @@ def test_saved_ones_are_listed_shown_and_deleted(service: Service, unitstream: R
     assert result.exit_code == 6
     assert service.asked[-1].path == "/v1/api/unit-metrics/cost/data"
     assert service.asked[-1].parameters["granularity"] == ["week"]
-    assert ["2022-10-01", "eu", "3", "1", "3"] in [row[:5] for row in rows_of(result.stdout)]
+    assert ["2022-10-03", "eu", "3", "1", "3"] in [row[:5] for row in rows_of(result.stdout)]
     assert "Deleted: cost." in unitstream("unit-metrics", "delete", "cost").stderr
     assert unitstream("unit-metrics", "delete", "cost").exit_code == 3

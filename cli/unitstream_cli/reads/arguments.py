@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from math import isfinite, nan
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import typer
@@ -36,6 +37,17 @@ def day(text: str) -> date:
     if not is_day(text):
         raise typer.BadParameter(f"{text!r} is no day that exists: write it like 2022-10-31.")
     return date.fromisoformat(text)
+
+
+def number(text: str) -> float:
+    """Read a finite number: nothing is above another."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = nan
+    if not isfinite(value):
+        raise typer.BadParameter(f"{text!r} is no finite number.")
+    return value
 
 
 MetricArgument = Annotated[

@@ -19,7 +19,7 @@ from unitstream_cli.answers import Refused
 from unitstream_cli.api import Api
 from unitstream_cli.console import print_json, printable, say
 from unitstream_cli.errors import BadInput
-from unitstream_cli.reads.arguments import FilterOption, Form, Halves, Output, Span, metric
+from unitstream_cli.reads.arguments import FilterOption, Form, Halves, Output, Span, metric, number
 from unitstream_cli.reads.asking import Question, print_answer, refusals
 from unitstream_cli.reads.drawing import days_of, draw_unit_metric
 from unitstream_cli.reads.limits import Limits
@@ -50,10 +50,12 @@ class Definition(NamedTuple):
         str | None, typer.Option("--unit", metavar="TEXT", help="What it is shown in, such as 'EUR per order'.")
     ] = None
     above: Annotated[
-        float | None, typer.Option("--above", metavar="VALUE", help="From which value on the stack's alarm goes off.")
+        float | None,
+        typer.Option("--above", parser=number, metavar="VALUE", help="Above which the stack's alarm goes off."),
     ] = None
     rise: Annotated[
-        float | None, typer.Option("--rise", metavar="PERCENT", help="The same for a rise on the period before.")
+        float | None,
+        typer.Option("--rise", parser=number, metavar="PERCENT", help="The same for a rise on the period before."),
     ] = None
     publish: Annotated[
         bool, typer.Option("--publish", help="Publish it to CloudWatch, if the stack has a schedule for that.")
