@@ -16,17 +16,40 @@ if TYPE_CHECKING:
     from unitstream_cli.settings import Service
 
 
-class Refused(CommandFailed):
-    """The service does not take the request as it is (400, 413, …). `errors` and `kind` are the problem's."""
+PROBLEM = "urn:unitstream:problem:"
 
-    def __init__(self, message: str, errors: list[dict[str, Any]], kind: str = "") -> None:
-        super().__init__(message)
-        self.errors = errors
+_ADDRESS = "--url is the address up to and including the stage: what comes before /api/."
+
+
+class Refused(CommandFailed):
+    """The service does not take the request as it is (400, 404, 413, …). `errors` and `kind` are the problem's."""
+
+    def __init__(
+        self, message: str, hint: str | None = None, *, errors: list[dict[str, Any]] | None = None, kind: str = ""
+    ) -> None:
+        super().__init__(message, hint)
+        self.errors = errors or []
         self.kind = kind
 
 
 class NotTheApi(Unreachable):
-    """Something else answers at the address."""
+    """Something else answers at the address, or an API that has no such path."""
+
+
+# The problems that have an exit code of their own, or a hint: how the command ends, and what to do.
+_KINDS: dict[str, tuple[type[Refused | Rejected | NotTheApi], str]] = {
+    f"{PROBLEM}right-missing": (
+        # The address and the API key are right, and so is the token, but for another purpose.
+        Rejected,
+        "Ask for a token with that right: unitstream tokens create STREAM --name NAME --right RIGHT.",
+    ),
+    f"{PROBLEM}stream-not-found": (
+        Rejected,
+        "`unitstream tokens list STREAM` shows the tokens that a stream has, and when they expire.",
+    ),
+    f"{PROBLEM}route-not-found": (NotTheApi, _ADDRESS),
+    f"{PROBLEM}unit-metric-not-found": (Refused, "`unitstream unit-metrics list` has what there is."),
+}
 
 
 class Ingested(NamedTuple):
@@ -84,28 +107,26 @@ def status_and_title(answer: urllib3.BaseHTTPResponse, problem: dict[str, Any]) 
 
 
 def failure_of(service: Service, answer: urllib3.BaseHTTPResponse, problem: dict[str, Any]) -> CommandFailed:
+    """Return what a problem means. One whose type is unitstream's is the API's, whatever it is about."""
+    kind = str(problem.get("type", ""))
     sentence = f"the service answered {status_and_title(answer, problem)}"
-    kind = problem.get("type")
-    if kind == "urn:unitstream:problem:right-missing":
-        # The address and the API key are right, and so is the token, but for another purpose.
-        return Rejected(
-            f"{sentence}: {problem.get('detail', '')}".rstrip(": "),
-            "Ask for a token with that right: unitstream tokens create STREAM --name NAME --right RIGHT.",
-        )
-    if answer.status in {401, 403}:
+    told = f"{sentence}. {problem.get('detail', '')}".rstrip()
+    if known := _KINDS.get(kind):
+        error, hint = known
+        return error(told, hint)
+    # Who answers that the key is wrong may also be another service.
+    if answer.status in {401, 403} and (kind == f"{PROBLEM}forbidden" or not kind.startswith(PROBLEM)):
         return Rejected(
             f"{sentence}: the API key is not accepted.",
             f"Or {service.url} is not the address of the API: it ends with the stage, before /api/.",
         )
-    if kind == "urn:unitstream:problem:stream-not-found":
-        return Rejected(f"{sentence}: the token names no stream, or was revoked or replaced.")
-    if kind == "urn:unitstream:problem:invalid-request" or answer.status in {400, 413, 415}:
-        return Refused(f"{sentence}. {problem.get('detail', '')}".rstrip(), problem.get("errors") or [], str(kind))
+    if kind.startswith(PROBLEM) or answer.status in {400, 413, 415}:
+        return Refused(told, errors=problem.get("errors"), kind=kind)
     return not_the_api(service, answer)
 
 
 def not_the_api(service: Service, answer: urllib3.BaseHTTPResponse) -> NotTheApi:
     return NotTheApi(
         f"what answers at {service.url} is not the API: it says {answer.status}, and not what the API says then.",
-        "--url is the address up to and including the stage: what comes before /api/.",
+        _ADDRESS,
     )

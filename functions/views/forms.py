@@ -8,7 +8,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from unitstream.aggregates import TOTAL, Cell
+from unitstream.aggregates import TOTAL_OF_ALL, Cell
 from unitstream.definitions import FIELDS
 from unitstream.pages import Page
 from unitstream.problems import TooMuch
@@ -35,8 +35,6 @@ CONTENT_TYPES = {JSON: JSON, CSV: f"{CSV}; charset=utf-8"}
 LARGEST_BODY_BYTES = (6 * 1024 - 64) * 1024
 # The gateway takes 10,240 bytes for all headers.
 LARGEST_NOTICES_BYTES = 4_000
-# What the date of the last row of a table is, which is no group's: several dimensions may be missing there too.
-TOTAL_OF_ALL = f"{TOTAL} of all"
 # The members of a cell that a total has not.
 OF_PERIODS = {"date", "complete", "previous_date"}
 TOO_LARGE = (

@@ -283,11 +283,12 @@ def test_nobody_there(push: Push) -> None:
 
 
 def test_another_address(push: Push) -> None:
-    """An address that is not the API's is told from a token that is wrong."""
+    """A path that the API does not have is told from a token that is wrong."""
     push.variables["API_URL"] = push.service.url + "/x"
     result = push(push.file(ORDERS))
     assert result.exit_code == ExitCode.UNREACHABLE
-    assert "is not the API" in result.stderr
+    assert "404 No such route" in result.stderr
+    assert "--url is the address" in result.stderr
     assert "again" not in result.stdout
 
 

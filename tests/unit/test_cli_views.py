@@ -420,9 +420,9 @@ SERVICES: list[tuple[dict[str, str | None], list[tuple[str, float | None, int]]]
         (("--sort", "value"), ["02 a 5.0", "01 - 0.2", "01 a 0.1", "01 c -7.5", "02 - -"]),
         (("--top", "2"), ["02 a 5.0", "01 - 0.2", "3 others - -7.4"]),
         (("--top", "4"), ["02 a 5.0", "01 - 0.2", "01 a 0.1", "01 c -7.5", "1 other - -"]),
-        (("--top", "5", "--total"), ["02 a 5.0", "01 - 0.2", "01 a 0.1", "01 c -7.5", "02 - -", "total - -2.2"]),
-        (("--top", "1", "--total"), ["02 a 5.0", "4 others - -7.2", "total - -2.2"]),
-        (("--total",), ["01 a 0.1", "02 a 5.0", "01 - 0.2", "02 - -", "01 c -7.5", "total - -2.2"]),
+        (("--top", "5", "--total"), ["02 a 5.0", "01 - 0.2", "01 a 0.1", "01 c -7.5", "02 - -", "total of all - -2.2"]),
+        (("--top", "1", "--total"), ["02 a 5.0", "4 others - -7.2", "total of all - -2.2"]),
+        (("--total",), ["01 a 0.1", "02 a 5.0", "01 - 0.2", "02 - -", "01 c -7.5", "total of all - -2.2"]),
     ],
 )
 def test_rows_by_value_and_rows_of_several(
@@ -475,11 +475,11 @@ def test_the_total_of_a_unit_metric_is_the_quotient_of_totals(service: Service, 
         for row in rows_of(unitstream("unit-metrics", "costs:Sum", "orders:Sum", "--total").stdout)
         if row[:1] == ["total"]
     ]
-    assert total == ["total", "30", "6", "5", "2", "+3", "+150.0%"]
+    assert total == ["total", "of", "all", "30", "6", "5", "2", "+3", "+150.0%"]
     service.answers(unit_metric_of(*cells, function="Average"))
     unitstream("metrics")
     result = unitstream("unit-metrics", "costs:Sum", "orders:Average", "--total")
-    assert ["all", "30", *"-----"] in rows_of(result.stdout)
+    assert ["total", "of", "all", "30", *"-----"] in rows_of(result.stdout)
     assert "An Average of several rows is left out" in result.stderr
 
 
@@ -490,20 +490,40 @@ def test_the_rows_of_the_whole_range_are_the_services(service: Service, unitstre
     total = {
         name: value for name, value in group["data"][0].items() if name not in {"date", "complete", "previous_date"}
     }
-    series = [{"dimensions": {"region": region}, "data": group["data"], "total": total} for region in ("eu", "us")]
+    series = [{"dimensions": {"region": region}, "data": group["data"], "total": total} for region in ("eu", None)]
     of_all = total | {"current_timeframe_unit_metric": 9.0}
     for one in (total, of_all):
         one.pop("date", None)
     service.answers(document | {"series": series, "total": of_all})
     result = unitstream("unit-metrics", "costs:Sum", "orders:Average", "--total")
     assert service.asked[0].parameters["totals"] == ["true"]
-    rows = [row[:5] for row in rows_of(result.stdout) if row[:1] in (["total"], ["all"])]
+    rows = [row for row in rows_of(result.stdout) if row[:1] == ["total"]]
+    rows = [row[: 7 if row[1] == "of" else 5] for row in rows]
     assert rows == [
         ["total", "eu", "10", "4", "2.5"],
-        ["total", "us", "10", "4", "2.5"],
-        ["all", "-", "10", "4", "9.0"],
+        ["total", "-", "10", "4", "2.5"],
+        ["total", "of", "all", "-", "10", "4", "9.0"],
     ]
     assert not result.stderr
+
+
+@pytest.mark.parametrize(
+    ("table", "together"),
+    [
+        (
+            b"date,a,value,points\r\n2022-10-01,,8.0,5\r\ntotal,,8.0,5\r\ntotal,eu,4.0,1\r\ntotal of all,,12.0,6\r\n",
+            ["total,,8.0,5", "total,eu,4.0,1", "total of all,,12.0,6"],
+        ),
+        (b"date,value,points\r\n2022-10-01,4.0,5\r\ntotal,4.0,5\r\ntotal of all,4.0,5\r\n", ["total of all,4.0,5"]),
+    ],
+)
+def test_the_total_of_all_is_not_taken_for_that_of_a_group(
+    service: Service, unitstream: Run, table: bytes, together: list[str]
+) -> None:
+    """One of them may have no value for the dimension; without groups there is one row, and not the same twice."""
+    service.answers(table)
+    lines = unitstream("views", "orders:Sum", "--csv", "--total").stdout.splitlines()
+    assert [line for line in lines if line.startswith("total")] == together
 
 
 def test_rows_that_share_a_denominator_count_it_once(service: Service, unitstream: Run) -> None:
@@ -549,7 +569,7 @@ def test_a_table_for_a_spreadsheet_that_writes_commas(service: Service, unitstre
     assert unitstream(*asked, "--total").stdout.splitlines() == [
         "timestamp;plan;value;record_id;received_at",
         "2022-10-01 00:00:00;1.5;-12,5;aa;2022-10-01 00:00:00.123",
-        "total;;-12,5;;",
+        "total of all;;-12,5;;",
     ]
     assert unitstream(*asked, "--delimiter", "tab").stdout.splitlines()[0].split("\t")[1:3] == ["plan", "value"]
 
@@ -564,7 +584,7 @@ def test_a_table_by_value_has_every_digit(service: Service, unitstream: Run) -> 
         "date;region;value;points",
         "2022-10-01;eu;0.30000000000000004;2",
         "2 others;;1e-130;1",
-        "total;;0.30000000000000004;3",
+        "total of all;;0.30000000000000004;3",
     ]
 
 
@@ -643,6 +663,9 @@ def test_an_answer_that_would_be_too_large_says_what_to_narrow(service: Service,
     [
         (404, {"type": f"{PROBLEM}stream-not-found", "title": "No stream found"}, ExitCode.REJECTED),
         (403, {"message": "Forbidden"}, ExitCode.REJECTED),
+        (404, {"type": f"{PROBLEM}route-not-found", "title": "No such route"}, ExitCode.UNREACHABLE),
+        (404, {"type": "about:blank", "title": "Not found"}, ExitCode.UNREACHABLE),
+        (409, {"type": f"{PROBLEM}of-a-later-version", "title": "Something new"}, ExitCode.BAD_INPUT),
         (503, {"type": f"{PROBLEM}database-busy", "title": "The database is busy"}, ExitCode.UNREACHABLE),
         (200, b"<html>", ExitCode.UNREACHABLE),
     ],
@@ -654,6 +677,21 @@ def test_each_failure_has_its_exit_code(
     result = unitstream("metrics", "--give-up-after", "0")
     assert (result.exit_code, result.stdout) == (code, "")
     assert result.stderr.startswith("Error: ")
+    if isinstance(document, dict) and document.get("type", "").startswith(PROBLEM):
+        assert f"{status} {document['title']}" in result.stderr
+
+
+@pytest.mark.parametrize("asked", [("show", "cost"), ("show", "cost", "--csv")])
+def test_an_unknown_saved_unit_metric_is_said(service: Service, unitstream: Run, asked: tuple[str, ...]) -> None:
+    """The address is right, so it is not blamed."""
+    detail = "The stream has no saved unit metric of that name."
+    service.answers({"type": f"{PROBLEM}unit-metric-not-found", "title": "No such unit metric", "detail": detail}, 404)
+    result = unitstream("unit-metrics", *asked)
+    assert (result.exit_code, result.stdout) == (ExitCode.BAD_INPUT, "")
+    assert result.stderr.splitlines() == [
+        f"Error: the service answered 404 No such unit metric. {detail}",
+        "`unitstream unit-metrics list` has what there is.",
+    ]
 
 
 def test_a_token_without_the_right_is_not_taken_for_a_wrong_key(service: Service, unitstream: Run) -> None:

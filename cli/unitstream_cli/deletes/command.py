@@ -6,25 +6,21 @@ import contextlib
 from dataclasses import dataclass, field
 from datetime import date
 from threading import Event
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from unitstream.instants import FORMS, instant_text, parse_instant
 from unitstream.periods import Timeframe
-from unitstream_cli.answers import Refused
 from unitstream_cli.api import GIVE_UP_AFTER_SECONDS, Api
 from unitstream_cli.console import as_document, can_ask, counted, err, points_of_series, progress_bar, say
 from unitstream_cli.deletes.deleting import Deletion, Preview, Selection, delete, preview, span
-from unitstream_cli.errors import BadInput, CommandFailed, ExitCode
+from unitstream_cli.errors import CommandFailed, ExitCode
 from unitstream_cli.interrupts import Signals
 from unitstream_cli.reads.arguments import FilterOption, GiveUpOption, MetricArgument, day
-from unitstream_cli.reads.asking import named, refusals
+from unitstream_cli.reads.asking import named, plain_refusals
 from unitstream_cli.reads.drawing import name_of
 from unitstream_cli.settings import JsonOption, Options, Service
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def instant(text: str) -> str:
@@ -195,12 +191,3 @@ def _told(result: Result) -> str:
     return (
         f"Deleted {points} of {name_of(result.selection.metric)}. A replay of what was received before has no effect."
     )
-
-
-@contextlib.contextmanager
-def plain_refusals() -> Iterator[None]:
-    """Say what the service refuses by the names that the command line has."""
-    try:
-        yield
-    except Refused as exc:
-        raise BadInput("\n".join(refusals(exc.errors)) or exc.message) from exc

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from unitstream.decimals import exactly
 from unitstream.problems import InvalidRequest
 from unitstream.questions import delete_question
-from unitstream_cli.answers import Refused
+from unitstream_cli.answers import PROBLEM, Refused
 from unitstream_cli.console import written
 from unitstream_cli.errors import BadInput, Interrupted
 from unitstream_cli.reads.asking import refusals
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from unitstream.periods import Timeframe
     from unitstream_cli.api import Api
 
-_TOO_LARGE = "urn:unitstream:problem:answer-too-large"
+_TOO_LARGE = f"{PROBLEM}answer-too-large"
 _SHOWN_SUMS = 5
 
 

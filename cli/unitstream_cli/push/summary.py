@@ -209,4 +209,4 @@ def with_places(failure: Refused, refused: Batch, reading: Reading) -> Refused:
         if 0 <= index < refused.points:
             where = ", ".join(map(reading.where, reading.spool.places(points[index]))) + ": "
         listed.append(printable(f"{where}{error.get('detail', error.get('code', ''))}"))
-    return Refused("\n".join([failure.message, *listed]), failure.errors)
+    return Refused("\n".join([failure.message, *listed]), failure.hint, errors=failure.errors)

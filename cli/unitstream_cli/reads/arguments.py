@@ -224,8 +224,8 @@ class Form(NamedTuple):
         bool,
         typer.Option(
             "--total",
-            help="Last rows of the whole range: of each group, if there are several, and of all. A sum, or of an "
-            "Average, Maximum or Minimum what the function says.",
+            help="Last rows of the whole range: `total` of each group, if there are several, and `total of all`. A "
+            "sum, or of an Average, Maximum or Minimum what the function says.",
         ),
     ] = False
 

@@ -19,7 +19,7 @@ from unitstream_cli.errors import BadInput
 from unitstream_cli.reads.rows import Kind, Row, arranged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from unitstream_cli.reads.arguments import Form
     from unitstream_cli.settings import Options
@@ -93,11 +93,8 @@ def print_answer(
     """Ask the service, and print what it answers: as a table, unless told otherwise. Then `check` a document."""
     form.check()
     api = Api(options.service(), stop=Event(), give_up_after=form.give_up_after, notice=say)
-    with contextlib.closing(api), err.status("Reading"):
-        try:
-            answer = question.table(api) if form.csv else question.document(api)
-        except Refused as exc:
-            raise BadInput("\n".join(refusals(exc.errors)) or exc.message) from exc
+    with contextlib.closing(api), err.status("Reading"), plain_refusals():
+        answer = question.table(api) if form.csv else question.document(api)
     if isinstance(answer, tuple):
         table, notices = answer
         header, *lines = csv_module.reader(io.StringIO(table.decode(), newline=""))
@@ -133,8 +130,6 @@ def restyled(header: list[str], lines: Sequence[list[str]], question: Question, 
     totals = [row for row in rows if row.fields[header[0]].startswith(TOTAL)]
     wanted = rows
     if question.kind:
-        if totals:  # the last one is that of all
-            totals[-1].fields[header[0]] = question.kind.total
         wanted = arranged(periods, question.kind, form, totals).all
     text = io.StringIO()
     delimiter = form.delimiter or (";" if form.decimal == "," else ",")
@@ -174,6 +169,15 @@ def one_table(pages: Sequence[bytes]) -> bytes:
     for reader in readers:
         writer.writerows(reader)
     return text.getvalue().encode()
+
+
+@contextlib.contextmanager
+def plain_refusals() -> Iterator[None]:
+    """Say what the service refuses by the names that the command line has."""
+    try:
+        yield
+    except Refused as exc:
+        raise BadInput("\n".join(refusals(exc.errors)) or exc.message, exc.hint) from exc
 
 
 def refusals(errors: list[dict[str, Any]]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len
 from rich.text import Text
 
-from unitstream.aggregates import TOTAL
+from unitstream.aggregates import TOTAL, TOTAL_OF_ALL
 from unitstream.identity import Metric
 from unitstream.periods import Timeframe
 from unitstream_cli.console import out, printable, say
@@ -87,7 +87,7 @@ def draw_points(document: dict[str, Any], form: Form) -> None:
 def draw_view(document: dict[str, Any], form: Form) -> None:
     metric, timeframe = metric_of(document), Timeframe(document["start_date"], document["end_date"])
     kind = values_of(metric)
-    rows = _wanted(_rows_of(document), kind, form, _totals_of(document, kind))
+    rows = _wanted(_rows_of(document), kind, form, _totals_of(document))
     _print_title(f"{name_of(metric)} {_periods_of(document, timeframe)}", document)
     value, bars = _value_columns(rows)
     compared = (
@@ -103,7 +103,7 @@ def draw_view(document: dict[str, Any], form: Form) -> None:
 def draw_unit_metric(document: dict[str, Any], form: Form, kind: Kind) -> None:
     timeframe = Timeframe(document["start_date"], document["end_date"])
     sides = [metric_of(document[side]) for side in ("numerator", "denominator")]
-    rows = _wanted(_rows_of(document), kind, form, _totals_of(document, kind))
+    rows = _wanted(_rows_of(document), kind, form, _totals_of(document))
     names = " per ".join(map(name_of, sides))
     _print_title(f"{names} {_periods_of(document, timeframe)}", document)
     print_table([*_leading_columns(document["granularity"], rows), *_unit_columns(rows)])
@@ -140,14 +140,13 @@ def _compared_columns(title: str, rows: Rows, field: str, earlier_field: str) ->
     ]
 
 
-def _totals_of(document: dict[str, Any], kind: Kind) -> list[Row]:
-    """Return the rows of the whole range: of each group, if there are several, and of all."""
+def _totals_of(document: dict[str, Any]) -> list[Row]:
+    """Return the rows of the whole range: of each group, and of all."""
     if "total" not in document or not document["series"]:
         return []
     groups = document["series"]
-    several = [Row(group["dimensions"], {"date": TOTAL} | group["total"]) for group in groups]
-    of_all = Row(dict.fromkeys(groups[0]["dimensions"]), {"date": kind.total} | document["total"])
-    return [*(several if len(several) > 1 else []), of_all]
+    of_groups = [Row(group["dimensions"], {"date": TOTAL} | group["total"]) for group in groups]
+    return [*of_groups, Row(dict.fromkeys(groups[0]["dimensions"]), {"date": TOTAL_OF_ALL} | document["total"])]
 
 
 def _say_which_are_parts(document: dict[str, Any]) -> None:

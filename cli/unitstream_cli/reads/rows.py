@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from unitstream.aggregates import TOTAL_OF_ALL
 from unitstream.views import change, unit_cell
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ _SIDES = (
     "previous_timeframe_numerator",
     "previous_timeframe_denominator",
 )
-_TOTALS = {"Sum": "total", "Average": "average", "Maximum": "maximum", "Minimum": "minimum"}
 
 
 class Row(NamedTuple):
@@ -40,10 +40,9 @@ class Rows(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A kind of rows: the field that counts, how a row of all is called, and the fields that several have together."""
+    """A kind of rows: the field that counts, and the fields that several have together."""
 
     value: str
-    total: str
     together: Callable[[Sequence[Row]], dict[str, Any]]
 
 
@@ -62,7 +61,7 @@ def values_of(metric: Metric) -> Kind:
         compared = {"previous_timeframe_value": before, "pop_diff": diff, "pop_change": share}
         return {"value": value} | counted | compared
 
-    return Kind("value", _TOTALS[metric.metric_agg_func], together)
+    return Kind("value", together)
 
 
 def ratios_of(numerator: Metric, denominator: Metric, shared: Sequence[str] | None = None) -> Kind:
@@ -86,7 +85,7 @@ def ratios_of(numerator: Metric, denominator: Metric, shared: Sequence[str] | No
             del cell[of_periods]
         return cell
 
-    return Kind("current_timeframe_unit_metric", "total" if {*functions} == {"Sum"} else "all", together)
+    return Kind("current_timeframe_unit_metric", together)
 
 
 def _denominator_of(row: Row, shared: Sequence[str] | None) -> tuple[object, ...]:
@@ -110,7 +109,10 @@ def aggregated(function: AggFunc, several: Sequence[tuple[float | None, int | No
 
 
 def arranged(rows: Sequence[Row], kind: Kind, form: Form, totals: Sequence[Row] = ()) -> Rows:
-    """Return the rows as they are wanted, and last those of the whole range: `totals`, if the service tells them."""
+    """Return the rows as they are wanted, and last those of the whole range.
+
+    They are `totals`, if the service tells them: of each group, and of all. That of a single group says the same.
+    """
     each = list(rows)
     together: list[Row] = []
     if form.sort == "value" or form.top is not None:
@@ -119,7 +121,8 @@ def arranged(rows: Sequence[Row], kind: Kind, form: Form, totals: Sequence[Row] 
         each = each[: form.top]
         together.append(_row_of(rest, f"{len(rest):,} other{'s' if len(rest) > 1 else ''}", kind))
     if form.total and rows:
-        together += totals or [_row_of(rows, kind.total, kind)]
+        *of_groups, of_all = totals or [_row_of(rows, TOTAL_OF_ALL, kind)]
+        together += [*(of_groups if len(of_groups) > 1 else []), of_all]
     return Rows(each, together)
 
 

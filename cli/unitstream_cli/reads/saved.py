@@ -15,12 +15,11 @@ from unitstream.identity import Metric
 from unitstream.periods import Granularity
 from unitstream.questions import MAX_LIMIT
 from unitstream.views import UnitCell
-from unitstream_cli.answers import Refused
 from unitstream_cli.api import Api
 from unitstream_cli.console import print_json, printable, say
 from unitstream_cli.errors import BadInput
 from unitstream_cli.reads.arguments import FilterOption, Form, Halves, Output, Span, metric, number
-from unitstream_cli.reads.asking import Question, print_answer, refusals
+from unitstream_cli.reads.asking import Question, plain_refusals, print_answer
 from unitstream_cli.reads.drawing import days_of, draw_unit_metric
 from unitstream_cli.reads.limits import Limits
 from unitstream_cli.reads.rows import ratios_of
@@ -168,11 +167,8 @@ def _path(name: str) -> str:
 
 def _ask(options: Options, method: str, path: str, fields: dict[str, Any] | None = None) -> dict[str, Any]:
     api = Api(options.service(), stop=Event(), notice=say)
-    with contextlib.closing(api):
-        try:
-            return api.send(method, path, fields)
-        except Refused as exc:
-            raise BadInput("\n".join(refusals(exc.errors)) or exc.message) from exc
+    with contextlib.closing(api), plain_refusals():
+        return api.send(method, path, fields)
 
 
 def _draw(document: dict[str, Any], _: Form) -> None:

@@ -26,6 +26,8 @@ MAX_UNIT_CELLS = 50_000
 
 # What stands for the date of what is no period: the whole timeframe of a group.
 TOTAL = "total"
+# Of all groups: no group's, as several dimensions may be missing there too.
+TOTAL_OF_ALL = f"{TOTAL} of all"
 
 
 class Cell(NamedTuple):
