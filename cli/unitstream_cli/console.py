@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column
 
-from unitstream_cli.errors import CommandFailed
+from unitstream_cli.errors import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,3 +82,13 @@ def progress_bar() -> Progress:
 def can_ask() -> bool:
     """Whether there is somebody to answer a question."""
     return sys.stdin.isatty()
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something is gone, unless the answer is `yes` already."""
+    if yes:
+        return
+    if not can_ask():
+        raise CommandFailed("this asks first, and there is no terminal.", "Give --yes.", exit_code=ExitCode.USAGE)
+    if not typer.confirm(question, err=True):
+        raise CommandFailed("nothing was changed.")

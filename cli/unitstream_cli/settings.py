@@ -73,6 +73,7 @@ ProfileOption = Annotated[
 ]
 # They belong to the command as a whole, and may stand anywhere.
 SHARED_OPTIONS = ("--url", "--api-key-file", "--token-file", "--stack", "--region", "--profile")
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document to stdout, for scripts; messages go to stderr.")
 ]

@@ -833,7 +833,13 @@ def test_limits_are_not_of_csv(unitstream: Run) -> None:
 
 def test_a_unit_metric_is_saved_as_it_was_given(service: Service, unitstream: Run) -> None:
     """An empty denominator grouping is none; what the stream lacks is said."""
-    service.answers(SAVED | {"notices": [{"parameter": "numerator", "code": "unknown_metric", "detail": "no costs"}]})
+    service.answers(
+        SAVED
+        | {
+            "name": "cost/order",
+            "notices": [{"parameter": "numerator", "code": "unknown_metric", "detail": "no costs"}],
+        }
+    )
     given = ("--group-by", "service", "--denominator-group-by", "", "--unit", "EUR", "--above", "3.5", "--publish")
     result = unitstream("unit-metrics", "save", "cost/order", "costs:Sum", "orders:Sum", *given)
     assert service.asked[0].path == "/v1/api/unit-metrics/cost%2Forder"
@@ -882,5 +888,25 @@ def test_saved_ones_are_listed_shown_and_deleted(service: Service, unitstream: R
     assert service.asked[-1].path == "/v1/api/unit-metrics/cost/data"
     assert service.asked[-1].parameters["granularity"] == ["week"]
     assert ["2022-10-03", "eu", "3", "1", "3"] in [row[:5] for row in rows_of(result.stdout)]
-    assert "Deleted: cost." in unitstream("unit-metrics", "delete", "cost").stderr
-    assert unitstream("unit-metrics", "delete", "cost").exit_code == 3
+    asked = len(service.asked)
+    assert unitstream("unit-metrics", "delete", "cost").exit_code == ExitCode.USAGE
+    assert len(service.asked) == asked  # it asks first, and there is nobody
+    assert "Deleted: cost." in unitstream("unit-metrics", "delete", "cost", "--yes").stderr
+    assert unitstream("unit-metrics", "delete", "cost", "--yes").exit_code == 3
+
+
+@pytest.mark.parametrize("asked", [("save", "50%25", "costs:Sum", "orders:Sum"), ("show", "50%25")])
+def test_another_name_than_the_one_that_was_asked_for_is_an_error(
+    service: Service, unitstream: Run, asked: tuple[str, ...]
+) -> None:
+    """As where something before the service decodes a path twice: what is shown would be another unit metric."""
+    service.answers(SAVED | {"name": "50%"})
+    result = unitstream("unit-metrics", *asked)
+    assert result.exit_code == ExitCode.FAILED
+    assert "Error: the service was asked for '50%', and not for '50%25'" in result.stderr
+    assert not result.stdout
+
+
+def test_a_long_name_is_folded(service: Service, unitstream: Run) -> None:
+    service.answers({"unit_metrics": [SAVED | {"name": "x" * 255}], "next_cursor": None})
+    assert max(map(len, unitstream("unit-metrics", "list", columns=80).stdout.splitlines())) <= 80

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-from unitstream_cli.errors import CommandFailed, ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,15 +60,6 @@ OutOption = Annotated[
         show_default=False,
     ),
 ]
-YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-
-
-def confirm(question: str, *, yes: bool) -> None:
-    """Ask before something is revoked, unless the answer is `yes` already."""
-    if not yes and not sys.stdin.isatty():
-        raise CommandFailed("revoking asks first, and there is no terminal.", "Give --yes.", exit_code=ExitCode.USAGE)
-    if not yes and not typer.confirm(question, err=True):
-        raise CommandFailed("nothing was revoked.")
 
 
 @contextlib.contextmanager

@@ -13,8 +13,6 @@ from unitstream_cli.admin.arguments import (
     GraceOption,
     OutOption,
     StreamArgument,
-    YesOption,
-    confirm,
     open_registry,
 )
 from unitstream_cli.admin.handing_over import hand_over, token_file
@@ -28,8 +26,8 @@ from unitstream_cli.admin.showing import (
     stream_row,
     token_row,
 )
-from unitstream_cli.console import out, print_json, say
-from unitstream_cli.settings import JsonOption
+from unitstream_cli.console import confirm, out, print_json, say
+from unitstream_cli.settings import JsonOption, YesOption
 
 app = typer.Typer(
     help=(

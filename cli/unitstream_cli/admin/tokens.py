@@ -14,8 +14,6 @@ from unitstream_cli.admin.arguments import (
     OutOption,
     StreamArgument,
     TokenArgument,
-    YesOption,
-    confirm,
     lifetime,
     open_registry,
 )
@@ -28,8 +26,8 @@ from unitstream_cli.admin.showing import (
     token_document,
     token_row,
 )
-from unitstream_cli.console import print_json, say
-from unitstream_cli.settings import JsonOption
+from unitstream_cli.console import confirm, print_json, say
+from unitstream_cli.settings import JsonOption, YesOption
 
 app = typer.Typer(
     help=(

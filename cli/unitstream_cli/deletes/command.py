@@ -20,7 +20,7 @@ from unitstream_cli.interrupts import Signals
 from unitstream_cli.reads.arguments import FilterOption, GiveUpOption, MetricArgument, day
 from unitstream_cli.reads.asking import named, plain_refusals
 from unitstream_cli.reads.drawing import name_of
-from unitstream_cli.settings import JsonOption, Options, Service
+from unitstream_cli.settings import JsonOption, Options, Service, YesOption
 
 
 def instant(text: str) -> str:
@@ -112,7 +112,7 @@ def delete_points(
     days: Days,
     filters: FilterOption = None,
     received: Received,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: YesOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be deleted, and delete nothing.")] = False,
     give_up_after: GiveUpOption = GIVE_UP_AFTER_SECONDS,
     as_json: JsonOption = False,

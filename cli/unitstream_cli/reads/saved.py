@@ -16,15 +16,15 @@ from unitstream.periods import Granularity
 from unitstream.questions import MAX_LIMIT
 from unitstream.views import UnitCell
 from unitstream_cli.api import Api
-from unitstream_cli.console import print_json, printable, say
-from unitstream_cli.errors import BadInput
+from unitstream_cli.console import confirm, print_json, printable, say
+from unitstream_cli.errors import BadInput, CommandFailed
 from unitstream_cli.reads.arguments import FilterOption, Form, Halves, Output, Span, metric, number
 from unitstream_cli.reads.asking import Question, plain_refusals, print_answer
 from unitstream_cli.reads.drawing import days_of, draw_unit_metric
 from unitstream_cli.reads.limits import Limits
 from unitstream_cli.reads.rows import ratios_of
 from unitstream_cli.reads.tables import NOTHING, print_table, text_column
-from unitstream_cli.settings import JsonOption
+from unitstream_cli.settings import JsonOption, YesOption
 
 if TYPE_CHECKING:
     from unitstream_cli.settings import Options
@@ -117,9 +117,10 @@ def save(
     answer = _ask(ctx.obj, "PUT", _path(name), fields)
     if json:
         print_json(answer)
-    say(f"Saved: {printable(name)}.")
+    say(f"Saved: {printable(answer['name'])}.")
     for notice in answer.get("notices", []):
         say(f"Notice: {printable(notice['detail'])}.")
+    _check_name(answer, name)
 
 
 def list_saved(ctx: typer.Context, *, output: Output) -> None:
@@ -141,6 +142,7 @@ def show(
     """Show the values of a saved unit metric, beside earlier periods."""
     limits.check_form(form)
     fields = _ask(ctx.obj, "GET", _path(name))
+    _check_name(fields, name)
     numerator, denominator = (metric(fields[side]) for side in ("numerator", "denominator"))
     kind = ratios_of(numerator, denominator, fields.get("denominator_group_by"))
     timeframe = span.timeframe()
@@ -150,8 +152,9 @@ def show(
     print_answer(ctx.obj, question, form, partial(draw_unit_metric, kind=kind), limits.check)
 
 
-def delete(ctx: typer.Context, name: NameArgument, *, json: JsonOption = False) -> None:
+def delete(ctx: typer.Context, name: NameArgument, *, yes: YesOption = False, json: JsonOption = False) -> None:
     """Delete a saved unit metric. Its points stay."""
+    confirm(f"Delete the saved unit metric {printable(name)!r}? It is published no more.", yes=yes)
     answer = _ask(ctx.obj, "DELETE", _path(name))
     if json:
         print_json(answer)
@@ -159,6 +162,16 @@ def delete(ctx: typer.Context, name: NameArgument, *, json: JsonOption = False) 
         say(f"Deleted: {printable(name)}.")
     else:
         raise BadInput(f"there is no saved unit metric {printable(name)!r}.", _SEE_LIST)
+
+
+def _check_name(answer: dict[str, Any], name: str) -> None:
+    """Raise `CommandFailed` if the answer is about another name: what decodes a path twice makes `50%` of `50%25`."""
+    if answer["name"] != name:
+        raise CommandFailed(
+            f"the service was asked for {printable(answer['name'])!r}, and not for {printable(name)!r}: "
+            "something before it reads percent signs twice.",
+            "Choose a name without them. The local stack's emulator does so.",
+        )
 
 
 def _path(name: str) -> str:
