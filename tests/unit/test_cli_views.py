@@ -394,10 +394,11 @@ def test_points_and_series_have_a_column_for_each_dimension(service: Service, un
     ]
 
 
-@pytest.mark.parametrize("form", [(), ("--json",), ("--csv",)])
+@pytest.mark.parametrize("form", [(), ("--json",), ("--csv",), ("--csv", "--total")])
 def test_finding_nothing_is_said_and_is_no_error(service: Service, unitstream: Run, form: tuple[str, ...]) -> None:
     """To the person, so that scripts get what they always get."""
-    service.answers(b"date,value,points\r\n" if form == ("--csv",) else view_of())
+    total = b"total of all,,0\r\n" if "--total" in form else b""
+    service.answers(b"date,value,points\r\n" + total if "--csv" in form else view_of())
     result = unitstream("views", "nothing:Sum", *OCTOBER, *form)
     assert result.exit_code == ExitCode.OK
     assert bool(result.stdout) is bool(form)

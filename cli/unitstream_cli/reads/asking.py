@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
-from unitstream.aggregates import TOTAL
+from unitstream.aggregates import TOTAL, TOTAL_OF_ALL
 from unitstream_cli.answers import Refused
 from unitstream_cli.api import Api
 from unitstream_cli.console import counted, err, print_json, printable, say
@@ -99,7 +99,7 @@ def print_answer(
         table, notices = answer
         header, *lines = csv_module.reader(io.StringIO(table.decode(), newline=""))
         typer.echo(table if form.is_plain else restyled(header, lines, question, form), nl=False)
-        found = bool(lines)
+        found = any(line[0] != TOTAL_OF_ALL for line in lines)
     else:
         notices = answer.get("notices", [])
         found = bool(answer[question.rows])
