@@ -36,19 +36,28 @@ class NotTheApi(Unreachable):
     """Something else answers at the address, or an API that has no such path."""
 
 
-# The problems that have an exit code of their own, or a hint: how the command ends, and what to do.
-_KINDS: dict[str, tuple[type[Refused | Rejected | NotTheApi], str]] = {
-    f"{PROBLEM}right-missing": (
+class _Kind(NamedTuple):
+    """How the command ends for a problem, what to do then, and the cause, where the command has words of its own."""
+
+    error: type[Refused | Rejected | NotTheApi]
+    hint: str
+    cause: str = ""
+
+
+# The problems that have an exit code of their own, or a hint.
+_KINDS = {
+    f"{PROBLEM}right-missing": _Kind(
         # The address and the API key are right, and so is the token, but for another purpose.
         Rejected,
         "Ask for a token with that right: unitstream tokens create STREAM --name NAME --right RIGHT.",
     ),
-    f"{PROBLEM}stream-not-found": (
+    f"{PROBLEM}stream-not-found": _Kind(
         Rejected,
         "`unitstream tokens list STREAM` shows the tokens that a stream has, and when they expire.",
+        "the token names no stream, was revoked, or has expired",
     ),
-    f"{PROBLEM}route-not-found": (NotTheApi, _ADDRESS),
-    f"{PROBLEM}unit-metric-not-found": (Refused, "`unitstream unit-metrics list` has what there is."),
+    f"{PROBLEM}route-not-found": _Kind(NotTheApi, _ADDRESS),
+    f"{PROBLEM}unit-metric-not-found": _Kind(Refused, "`unitstream unit-metrics list` has what there is."),
 }
 
 
@@ -112,8 +121,7 @@ def failure_of(service: Service, answer: urllib3.BaseHTTPResponse, problem: dict
     sentence = f"the service answered {status_and_title(answer, problem)}"
     told = f"{sentence}. {problem.get('detail', '')}".rstrip()
     if known := _KINDS.get(kind):
-        error, hint = known
-        return error(told, hint)
+        return known.error(f"{sentence}: {known.cause}." if known.cause else told, known.hint)
     # Who answers that the key is wrong may also be another service.
     if answer.status in {401, 403} and (kind == f"{PROBLEM}forbidden" or not kind.startswith(PROBLEM)):
         return Rejected(
