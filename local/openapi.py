@@ -224,7 +224,7 @@ def _constants() -> dict[str, Any]:
         "AggFunc": get_args(AggFunc),
         "Granularity": get_args(Granularity),
         "Compare": get_args(Compare),
-        "MAX_BODY_MB": payload.MAX_BODY_BYTES // 1024**2,
+        "MAX_BODY_MB": problems.MAX_BODY_BYTES // 1024**2,
         "SMALLEST_VALUE": -values.LARGEST_MAGNITUDE,
         "INSTANT": _in_full(ISO, EPOCH_MILLISECONDS),
         "NUMBER": _in_full(values.NUMBER),

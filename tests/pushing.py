@@ -26,7 +26,8 @@ from typer.testing import CliRunner
 from unitstream.compression import unpacked
 from unitstream.identity import Metric, record_id
 from unitstream.items import VALUE, Key, day_key
-from unitstream.payload import MAX_BODY_BYTES, parse
+from unitstream.payload import parse
+from unitstream.problems import MAX_BODY_BYTES
 from unitstream_cli import api as api_module
 from unitstream_cli.errors import ExitCode
 from unitstream_cli.main import app

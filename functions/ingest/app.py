@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import gc
 import json
 import os
@@ -16,12 +15,11 @@ from aws_lambda_powertools.logging import correlation_paths
 from aws_lambda_powertools.metrics import MetricUnit
 
 from unitstream.catalogue import Catalogue
-from unitstream.compression import unpacked
 from unitstream.days import Counts, Deletions
 from unitstream.deleting import Deleter
 from unitstream.dynamodb import LONGEST_CALL, create_client
-from unitstream.payload import MAX_BODY_BYTES, indexes_of, invalid_body, parse
-from unitstream.problems import BodyTooLarge, InvalidRequest, OutOfTime, StreamNotFound, TooMuch, pointer
+from unitstream.payload import indexes_of, parse
+from unitstream.problems import InvalidRequest, OutOfTime, StreamNotFound, TooMuch, pointer
 from unitstream.questions import delete_question, dry_run_of
 from unitstream.rights import Right
 from unitstream.rounds import Effort, Origin
@@ -32,6 +30,7 @@ from unitstream_http import (
     RETRY_AFTER_SECONDS,
     TOKEN_HEADER,
     answer_too_large,
+    body_of,
     create_resolver,
     deadline_of,
     invalid_request,
@@ -47,7 +46,6 @@ from unitstream_http import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
     from unitstream.payload import Ingest
@@ -56,14 +54,6 @@ if TYPE_CHECKING:
 
 # What is left for a call that starts right before the deadline, and for the answer.
 RESERVED_SECONDS = LONGEST_CALL + 0.5
-# JSON, and what clients say of a body when they are not told: nothing, curl's and urllib's default, and text.
-JSON_TYPES = {"", "application/json", "application/x-www-form-urlencoded", "text/plain"}
-
-PLAIN, GZIP = ("", "identity"), ("gzip", "x-gzip")
-
-# The gateway puts it for bytes that are not UTF-8, and so would make different names the same.
-REPLACEMENT_CHARACTER = "\ufffd"
-
 # What requests do with points, in the words of the answers.
 DONE_BY = {"POST": "saved", "DELETE": "deleted"}
 
@@ -81,20 +71,9 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
 
 @app.post("/api/streams/ingest")
 def ingest() -> Response[str]:
-    event = app.current_event
     deadline = deadline_of(app, RESERVED_SECONDS)
-    dry_run = dry_run_of(event.resolved_query_string_parameters)
-    encoding = event.headers.get("Content-Encoding", "").strip().lower()
-    if encoding not in {*PLAIN, *GZIP}:
-        return encoding_unsupported()
-    media_type = event.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if media_type not in JSON_TYPES and not media_type.endswith("+json"):
-        return content_type_unsupported()
-    body = body_of(event)
-    if encoding in GZIP:
-        body = unpacked(body)
-    if len(body) > MAX_BODY_BYTES:
-        raise BodyTooLarge
+    dry_run = dry_run_of(app.current_event.resolved_query_string_parameters)
+    body = body_of(app.current_event)
     request = parse(body)
     streams, store, _ = tables()
     origin = origin_of(streams, request.data_stream_token, Right.WRITE, deadline)
@@ -176,18 +155,6 @@ def count_effort(effort: Effort) -> None:
     metrics.add_metric("WriteTime", MetricUnit.Milliseconds, effort.write_time * 1000)
 
 
-def body_of(event: APIGatewayProxyEvent) -> bytes:
-    text = event.body or ""
-    if not event.is_base64_encoded:
-        if REPLACEMENT_CHARACTER in text:
-            raise invalid_body("is not valid UTF-8; the character U+FFFD itself can be sent as the escape \\ufffd")
-        return text.encode(errors="surrogatepass")
-    try:
-        return base64.b64decode(text)
-    except ValueError as exc:
-        raise invalid_body("is not valid base64") from exc
-
-
 @cache
 def tables() -> tuple[StreamsTable, Store, Deleter]:
     client = create_client()
@@ -200,44 +167,16 @@ def tables() -> tuple[StreamsTable, Store, Deleter]:
 # The answers that are not a success. Those of every function are in unitstream_http, the gateway's in template.yaml.
 
 
-def content_type_unsupported() -> Response[str]:
-    return problem(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        "content-type-unsupported",
-        "Content type not supported",
-        "The body must be JSON, with the header Content-Type: application/json. Nothing was saved.",
-    )
-
-
-def encoding_unsupported() -> Response[str]:
-    return problem(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        "encoding-unsupported",
-        "Encoding not supported",
-        "The body must be plain JSON, or JSON in gzip with the header Content-Encoding: gzip. Nothing was saved.",
-    )
-
-
 @app.exception_handler(InvalidRequest)
 def request_invalid(exc: InvalidRequest) -> Response[str]:
     return invalid_request(exc, f", and nothing was {DONE_BY[app.current_event.http_method]}.")
-
-
-@app.exception_handler(BodyTooLarge)
-def body_too_large(_: BodyTooLarge) -> Response[str]:
-    return problem(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        "body-too-large",
-        "Body too large",
-        f"The body has more than the {MAX_BODY_BYTES:,} bytes that are allowed: split the request. Nothing was saved.",
-    )
 
 
 @app.exception_handler(StreamNotFound)
 def token_unknown(_: StreamNotFound) -> Response[str]:
     method = app.current_event.http_method
     place = TOKEN_HEADER if method == "DELETE" else "data_stream_token"
-    return stream_not_found(f"The token in {place} names no stream, or was revoked. Nothing was {DONE_BY[method]}.")
+    return stream_not_found(place, f" Nothing was {DONE_BY[method]}.")
 
 
 @app.exception_handler(TooMuch)

@@ -19,7 +19,6 @@ from unitstream.definitions import data_parameters, definition_of, name_alone
 from unitstream.dynamodb import LONGEST_CALL, create_client
 from unitstream.extents import extents_of, notices_of
 from unitstream.pages import Page
-from unitstream.periods import FIRST_DAY
 from unitstream.points import StoredPoint
 from unitstream.problems import InvalidRequest, OutOfTime, StreamNotFound, TooMuch, UnitMetricNotFound
 from unitstream.questions import metrics_question, points_question, saved_question, series_question
@@ -34,6 +33,7 @@ from unitstream_http import (
     RETRY_AFTER_SECONDS,
     TOKEN_HEADER,
     answer_too_large,
+    body_of,
     create_resolver,
     deadline_of,
     invalid_request,
@@ -124,12 +124,14 @@ def get_saved_data() -> Response[str]:
 @app.get("/api/unit-metrics/{name}")
 def get_saved() -> Response[str]:
     stream_id, name, saved, deadline = opened(Right.READ)
-    return json_response(saved.get(stream_id, name, deadline).to_json())
+    body = forms.to_json(saved.get(stream_id, name, deadline).to_json())
+    count_answer(0, len(json.dumps(body)))
+    return Response(HTTPStatus.OK, forms.JSON, body)
 
 
 @app.put("/api/unit-metrics/{name}")
 def put_saved() -> Response[str]:
-    name, body = path_parameter("name"), app.current_event.decoded_body or ""
+    name, body = path_parameter("name"), body_of(app.current_event)
 
     def parse(query: Query) -> Definition:
         return definition_of(name_alone(name, query), body)
@@ -139,17 +141,17 @@ def put_saved() -> Response[str]:
     streams_table, reader = tables()
     stream_id = open_stream(streams_table, token, Right.WRITE, deadline).stream_id
     SavedUnitMetrics(reader.table).put(stream_id, definition, deadline)
-    question = definition.question({"start_date": [FIRST_DAY], "end_date": [FIRST_DAY]})
+    question = definition.question_of_some_day()
     extents = extents_of(reader.table, stream_id, question, deadline)
     noticed = notices_of(reader.table, stream_id, question, extents, deadline)
     told = {"notices": [notice.to_json() for notice in noticed]} if noticed else {}
-    return json_response(definition.to_json() | told)
+    return changed("saved", name, definition.to_json() | told)
 
 
 @app.delete("/api/unit-metrics/{name}")
 def delete_saved() -> Response[str]:
     stream_id, name, saved, deadline = opened(Right.WRITE)
-    return json_response({"deleted": int(saved.delete(stream_id, name, deadline))})
+    return changed("deleted", name, {"deleted": int(saved.delete(stream_id, name, deadline))})
 
 
 def opened(right: Right) -> tuple[str, str, SavedUnitMetrics, float]:
@@ -161,7 +163,9 @@ def opened(right: Right) -> tuple[str, str, SavedUnitMetrics, float]:
     return stream_id, name, SavedUnitMetrics(reader.table), deadline
 
 
-def json_response(document: dict[str, Any]) -> Response[str]:
+def changed(done: str, name: str, document: dict[str, Any]) -> Response[str]:
+    """Say in the log what was done to a saved unit metric, and answer with `document`."""
+    logger.info(f"unit metric {done}", extra={"route": app.current_event.resource, "unit_metric": name})
     return Response(HTTPStatus.OK, forms.JSON, forms.to_json(document))
 
 
@@ -240,7 +244,7 @@ def request_invalid(exc: InvalidRequest) -> Response[str]:
 
 @app.exception_handler(StreamNotFound)
 def token_unknown(_: StreamNotFound) -> Response[str]:
-    return stream_not_found(f"The token in {TOKEN_HEADER} names no stream, or was revoked.")
+    return stream_not_found(TOKEN_HEADER)
 
 
 @app.exception_handler(UnitMetricNotFound)

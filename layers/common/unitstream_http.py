@@ -5,6 +5,7 @@ It stands beside the package `unitstream`, which knows no HTTP, and is one file:
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import time
@@ -18,14 +19,26 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.metrics import MetricUnit
 from botocore.exceptions import ClientError
 
+from unitstream.compression import unpacked
 from unitstream.instants import instant_text
-from unitstream.problems import Finding, InvalidRequest, RightMissing, StreamNotFound
+from unitstream.problems import (
+    MAX_BODY_BYTES,
+    BodyTooLarge,
+    ContentTypeUnsupported,
+    EncodingUnsupported,
+    Finding,
+    InvalidRequest,
+    RightMissing,
+    StreamNotFound,
+    invalid_body,
+)
 from unitstream.rights import Right
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+    from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
     from unitstream.parameters import Query
     from unitstream.problems import TooMuch
@@ -35,6 +48,13 @@ Question = TypeVar("Question")
 
 TOKEN_HEADER = "X-Data-Stream-Token"  # noqa: S105  # the name of a header
 RETRY_AFTER_SECONDS = 5
+# JSON, and what clients say of a body when they are not told: nothing, curl's and urllib's default, and text.
+JSON_TYPES = {"", "application/json", "application/x-www-form-urlencoded", "text/plain"}
+
+PLAIN, GZIP = ("", "identity"), ("gzip", "x-gzip")
+
+# The gateway puts it for bytes that are not UTF-8, and so would make different names the same.
+REPLACEMENT_CHARACTER = "\ufffd"
 
 logger = Logger()
 metrics = Metrics(namespace="unitstream")
@@ -84,7 +104,69 @@ def create_resolver() -> APIGatewayRestResolver:
             request_id=request_id,
         )
 
+    _answer_wrong_bodies(app)
     return app
+
+
+def _answer_wrong_bodies(app: APIGatewayRestResolver) -> None:
+    @app.exception_handler(BodyTooLarge)
+    def body_too_large(_: BodyTooLarge) -> Response[str]:
+        return problem(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            "body-too-large",
+            "Body too large",
+            f"The body has more than the {MAX_BODY_BYTES:,} bytes that are allowed: split the request. "
+            "Nothing was saved.",
+        )
+
+    @app.exception_handler(ContentTypeUnsupported)
+    def content_type_unsupported(_: ContentTypeUnsupported) -> Response[str]:
+        return problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "content-type-unsupported",
+            "Content type not supported",
+            "The body must be JSON, with the header Content-Type: application/json. Nothing was saved.",
+        )
+
+    @app.exception_handler(EncodingUnsupported)
+    def encoding_unsupported(_: EncodingUnsupported) -> Response[str]:
+        return problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "encoding-unsupported",
+            "Encoding not supported",
+            "The body must be plain JSON, or JSON in gzip with the header Content-Encoding: gzip. Nothing was saved.",
+        )
+
+
+def body_of(event: APIGatewayProxyEvent) -> bytes:
+    """Return the body of a request, unpacked.
+
+    Raises `EncodingUnsupported`, `ContentTypeUnsupported`, `BodyTooLarge`, or `InvalidRequest` where it is damaged.
+    """
+    encoding = event.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in {*PLAIN, *GZIP}:
+        raise EncodingUnsupported
+    media_type = event.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if media_type not in JSON_TYPES and not media_type.endswith("+json"):
+        raise ContentTypeUnsupported
+    body = _bytes_of(event)
+    if encoding in GZIP:
+        body = unpacked(body)
+    if len(body) > MAX_BODY_BYTES:
+        raise BodyTooLarge
+    return body
+
+
+def _bytes_of(event: APIGatewayProxyEvent) -> bytes:
+    text = event.body or ""
+    if not event.is_base64_encoded:
+        if REPLACEMENT_CHARACTER in text:
+            raise invalid_body("is not valid UTF-8; the character U+FFFD itself can be sent as the escape \\ufffd")
+        return text.encode(errors="surrogatepass")
+    try:
+        return base64.b64decode(text)
+    except ValueError as exc:
+        raise invalid_body("is not valid base64") from exc
 
 
 def deadline_of(app: APIGatewayRestResolver, reserved: float) -> float:
@@ -128,7 +210,9 @@ def open_stream(streams: StreamsTable, token: str, right: Right, deadline: float
     return stream
 
 
-def stream_not_found(detail: str) -> Response[str]:
+def stream_not_found(place: str, ending: str = "") -> Response[str]:
+    """Return the problem of a token in `place` that opens nothing. `ending` is a further sentence."""
+    detail = f"The token in {place} names no stream, was revoked, or has expired.{ending}"
     return problem(HTTPStatus.NOT_FOUND, "stream-not-found", "No stream found", detail)
 
 

@@ -13,7 +13,7 @@ import pytest
 from stack import DEMO_TOKEN
 from support import point, request_body
 
-from unitstream.payload import MAX_BODY_BYTES
+from unitstream.problems import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
     from support import Stack

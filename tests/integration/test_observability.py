@@ -203,6 +203,23 @@ def test_every_line_of_a_request_names_its_token_and_when_it_came(invoke: Invoke
     ]
 
 
+def test_what_is_done_to_a_saved_unit_metric_is_one_log_line_each(invoke: Invoke, printed: Printed) -> None:
+    """Saving, reading and deleting one: by whom, when, and the name of what changed; nothing of the definition."""
+    definition = json.dumps({"numerator": "costs:Sum", "denominator": "orders:Sum", "filter": ["a:customer-acme"]})
+    for method in ("PUT", "GET", "DELETE"):
+        request = get_event("/api/unit-metrics/{name}", DEMO_TOKEN, httpMethod=method, body=definition)
+        request["requestContext"] |= {"httpMethod": method, "requestTimeEpoch": NOW}
+        assert invoke(request | {"pathParameters": {"name": "unit"}})["statusCode"] == 200
+    who = {"stream_id": DEMO_STREAM_ID, "token": "owner", "received_at": "2023-11-14T22:13:20.000Z"}
+    assert all(who.items() <= line.items() for line in printed.lines())
+    assert [(line["message"], line.get("unit_metric")) for line in printed.lines()] == [
+        ("unit metric saved", "unit"),
+        ("read", None),
+        ("unit metric deleted", "unit"),
+    ]
+    assert "customer-acme" not in printed.log.getvalue()
+
+
 @pytest.mark.parametrize("operation", ["GetItem", "BatchGetItem", "Query"])
 def test_a_read_that_is_throttled_to_the_end_is_a_503(invoke: Invoke, printed: Printed, operation: str) -> None:
     """Whether the stream, its metric or its points are looked for."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -40,6 +42,13 @@ class Api:
         event["pathParameters"] = {"name": quote(path, safe="")}
         event["body"] = body if isinstance(body, str) else json.dumps(body)
         return self._answer(event)
+
+    def put_as(self, body: str, content_type: str, encoding: str, *, base64_encoded: bool = False) -> tuple[int, Any]:
+        """Save `unit` with the headers that say what its body is."""
+        headers = {"content-type": content_type, "content-encoding": encoding}
+        event = get_event("/api/unit-metrics/{name}", self._token, httpMethod="PUT", body=body, headers=headers)
+        event["requestContext"]["httpMethod"] = "PUT"
+        return self._answer(event | {"pathParameters": {"name": "unit"}, "isBase64Encoded": base64_encoded})
 
     def of(self, token: str) -> Api:
         return Api(self._invoke, self._capsys, token)
@@ -174,6 +183,28 @@ def test_what_is_wrong_with_a_definition_is_said_with_its_place(
     assert status == 400
     assert {(error["pointer"], error["code"]) for error in problem["errors"]} == expected
     assert api("GET", "unit")[0] == 404
+
+
+def test_a_definition_comes_as_points_do(api: Api) -> None:
+    """As JSON, plain or in gzip, by the rules of the ingest route: nothing else is taken for it."""
+    text = json.dumps(DEFINITION)
+    packed = base64.b64encode(gzip.compress(text.encode())).decode()
+    assert api.put_as(text, "text/xml", "")[1]["type"] == "urn:unitstream:problem:content-type-unsupported"
+    assert api.put_as(text, "application/json", "br")[1]["type"] == "urn:unitstream:problem:encoding-unsupported"
+    assert api.put_as(packed[:40], "application/json", "gzip", base64_encoded=True)[0] == 400
+    assert api("GET", "unit")[0] == 404
+    assert api.put_as(packed, "application/json", "gzip", base64_encoded=True)[0] == 200
+    assert api.put_as("\ufeff" + text, "application/json; charset=utf-8", "gzip")[0] == 200
+    broken = base64.b64encode(b'{"numerator": "\xff"}').decode()
+    (error,) = api.put_as(broken, "", "", base64_encoded=True)[1]["errors"]
+    assert error["code"] == "json_invalid"
+    assert api("GET", "unit")[1] == {"name": "unit"} | DEFINITION
+
+
+@pytest.mark.parametrize("zone", ["Asia/Singapore", "Pacific/Norfolk", "America/Caracas"])
+def test_a_zone_of_whole_hours_today_is_saved(api: Api, zone: str) -> None:
+    """Whatever its offset was in 1970, or in 2000: those days may never be asked for."""
+    assert api("PUT", "unit", DEFINITION | {"timezone": zone})[0] == 200
 
 
 def test_wrong_parameters_of_a_saved_one_are_refused(api: Api) -> None:

@@ -15,8 +15,8 @@ import pytest
 from support import LambdaContext, point, proxy_event, request_body
 
 from ingest import app
-from unitstream.payload import MAX_BODY_BYTES, parse
-from unitstream.problems import InvalidRequest
+from unitstream.payload import parse
+from unitstream.problems import MAX_BODY_BYTES, InvalidRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

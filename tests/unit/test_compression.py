@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unitstream.compression import unpacked
-from unitstream.payload import MAX_BODY_BYTES
-from unitstream.problems import BodyTooLarge, InvalidRequest
+from unitstream.problems import MAX_BODY_BYTES, BodyTooLarge, InvalidRequest
 
 BODY = json.dumps(
     {"data_stream_token": "t", "metric_agg_func": "Sum", "data": [{"n": n} for n in range(2_000)]}

@@ -17,8 +17,7 @@ from support import SECRET_TOKEN, LambdaContext, point, proxy_event, request_bod
 
 from ingest import app
 from unitstream.days import Counts
-from unitstream.payload import MAX_BODY_BYTES
-from unitstream.problems import Finding, OutOfTime
+from unitstream.problems import MAX_BODY_BYTES, Finding, OutOfTime
 from unitstream.rounds import Effort, Origin
 from unitstream.store import Saved, Store
 

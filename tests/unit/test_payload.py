@@ -16,8 +16,8 @@ from support import point, request_body
 
 from unitstream import faults, json_numbers
 from unitstream.identity import Metric, Series, record_id
-from unitstream.payload import MAX_BODY_BYTES, MAX_POINTS, Envelope, Ingest, Point, parse
-from unitstream.problems import Finding, InvalidRequest
+from unitstream.payload import MAX_POINTS, Envelope, Ingest, Point, parse
+from unitstream.problems import MAX_BODY_BYTES, Finding, InvalidRequest
 from unitstream.values import parse_value
 
 if TYPE_CHECKING:

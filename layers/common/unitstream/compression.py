@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from unitstream.payload import MAX_BODY_BYTES
-from unitstream.problems import BodyTooLarge, Finding, InvalidRequest
+from unitstream.problems import MAX_BODY_BYTES, BodyTooLarge, Finding, InvalidRequest
 
 _MAGIC = b"\x1f\x8b"
 _WITH_GZIP_HEADER = 16 + zlib.MAX_WBITS

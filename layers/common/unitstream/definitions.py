@@ -33,7 +33,8 @@ _THRESHOLDS = ("above", "rise_percent")
 DATA_PARAMETERS = ("start_date", "end_date", "granularity", "timezone", "fill", "compare", "totals")
 # CloudWatch takes values up to two weeks back, so a week or a month is too old when it is over.
 PUBLISHED_GRANULARITIES = ("hour", "day")
-_ANY_DAY: Query = {"start_date": ["2000-01-01"], "end_date": ["2000-01-01"]}
+# A late one: offsets of zones from UTC are those of today then, and some were no whole hour before.
+_SOME_DAY: Query = {"start_date": ["2026-01-01"], "end_date": ["2026-01-01"]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +63,25 @@ class Definition:
         own |= {name: self.fields[name] or [""] for name in _LISTS if _is_asked(name, self.fields)}
         return replace(unit_metric_question(own | dict(query)), unit=self.fields.get("unit"))
 
+    def question_of_some_day(self) -> UnitMetricQuestion:
+        """Return what it asks, for what is the same whatever the days."""
+        return self.question(_SOME_DAY)
 
-def definition_of(name: str, body: str) -> Definition:
+
+def definition_of(name: str, body: bytes) -> Definition:
     """Return the definition in the body of a request. Raises `InvalidRequest` with everything that is wrong with it."""
     errors = _errors_of_name(name)
-    if len(body.encode(errors="surrogatepass")) > MAX_DEFINITION_BYTES:
+    if len(body) > MAX_DEFINITION_BYTES:
         detail = f"the body must have at most {MAX_DEFINITION_BYTES:,} bytes"
         raise InvalidRequest([*errors, Finding("too_long", detail, pointer="")])
     try:
-        fields = json.loads(body)
+        text = body.decode().removeprefix("\N{BYTE ORDER MARK}")
+        fields = json.loads(text)
     except (ValueError, RecursionError) as exc:
-        raise InvalidRequest([*errors, Finding("json_invalid", "the body is no JSON", pointer="")]) from exc
+        raise InvalidRequest([*errors, Finding("json_invalid", "the body is no JSON in UTF-8", pointer="")]) from exc
     if not isinstance(fields, dict):
         raise InvalidRequest([*errors, Finding("wrong_type", "the body must be an object", pointer="")])
-    errors += [*repeated_keys(body), *_errors_of_types(fields)]
+    errors += [*repeated_keys(text), *_errors_of_types(fields)]
     definition = Definition(name, fields)
     if not errors:
         errors = _errors_of_question(definition)
@@ -161,7 +167,7 @@ def _errors_of_thresholds(thresholds: object) -> list[Finding]:
 def _errors_of_question(definition: Definition) -> list[Finding]:
     """Return what is wrong with the parameters, with pointers to the fields that hold them."""
     try:
-        definition.question(_ANY_DAY)
+        definition.question_of_some_day()
     except InvalidRequest as exc:
         return [Finding(one.code, one.detail, pointer=pointer(one.parameter or "")) for one in exc.errors]
     return []

@@ -18,15 +18,20 @@ from unitstream import json_numbers
 from unitstream.faults import findings_of
 from unitstream.identity import MAX_DIMENSION_VALUE, MAX_NAME, AggFunc, Metric, Series, record_id
 from unitstream.json_keys import keys_are_unique, repeated_keys
-from unitstream.problems import MAX_REPORTED_ERRORS, Finding, InvalidRequest, pointer
+from unitstream.problems import (
+    MAX_BODY_BYTES,
+    MAX_REPORTED_ERRORS,
+    Finding,
+    InvalidRequest,
+    invalid_body,
+    pointer,
+)
 from unitstream.timestamps import Hour, parse_hour
 from unitstream.values import parse_value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-# Lambda takes events of 6 MB.
-MAX_BODY_BYTES = 6 * 1024 * 1024
 MAX_POINTS = MAX_BODY_BYTES // len('{"timestamp":0,"metric_name":"a","metric_value":0},')
 MAX_DIMENSIONS = 10
 # Of any object. More than there are, so that a few wrong ones are reported one by one.
@@ -195,11 +200,6 @@ def indexes_of(body: bytes, agg_func: AggFunc, points: Collection[tuple[str, Hou
                 dimensions = point.get("custom_dimensions") or {}
                 found[record_id(point["metric_name"], agg_func, dimensions), point["timestamp"]] = index
     return found
-
-
-def invalid_body(reason: str) -> InvalidRequest:
-    """Return the error of a body that cannot be read at all."""
-    return InvalidRequest([Finding("json_invalid", f"the body {reason}", "")])
 
 
 def _read(body: bytes) -> tuple[str, Any]:

@@ -3,8 +3,10 @@
 Problem
 ├── InvalidRequest  its body or its parameters are wrong; nothing was saved or read
 ├── BodyTooLarge    its body, as it was sent or unpacked, has more bytes than it may have
+├── ContentTypeUnsupported  its body is said to be something else than JSON
+├── EncodingUnsupported     its body is said to be packed in another way than gzip
 ├── TooMuch         the question asks for more than one answer can hold, or than can be read in time
-├── StreamNotFound  the token names no active stream
+├── StreamNotFound  the token names no stream, was revoked, or has expired
 ├── UnitMetricNotFound  the stream has no saved unit metric of that name
 ├── RightMissing    the token may not do what it is used for
 └── OutOfTime       DynamoDB throttled or failed until the deadline; sending the request again completes it
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from unitstream.days import Counts, Deletions
     from unitstream.rights import Right
 
+# Lambda takes events of 6 MB.
+MAX_BODY_BYTES = 6 * 1024 * 1024
 MAX_REPORTED_ERRORS = 100
 # A near miss is worth a hint only for something that could be a name.
 _LONGEST_NEAR_MISS = 40
@@ -69,6 +73,14 @@ class BodyTooLarge(Problem):
     """The body, as it was sent or unpacked, has more bytes than it may have."""
 
 
+class ContentTypeUnsupported(Problem):
+    """The body has a Content-Type that is not JSON."""
+
+
+class EncodingUnsupported(Problem):
+    """The body has a Content-Encoding other than gzip."""
+
+
 class TooMuch(Problem):
     """The question asks for more than one answer can hold, or than can be read in time.
 
@@ -81,7 +93,7 @@ class TooMuch(Problem):
 
 
 class StreamNotFound(Problem):
-    """The token names no stream, or a revoked one."""
+    """The token names no stream, was revoked, or has expired."""
 
 
 class UnitMetricNotFound(Problem):
@@ -104,6 +116,11 @@ class OutOfTime(Problem):
         super().__init__(f"{counts} before the deadline")
         self.counts = counts
         self.notices = notices
+
+
+def invalid_body(reason: str) -> InvalidRequest:
+    """Return the error of a body that cannot be read at all."""
+    return InvalidRequest([Finding("json_invalid", f"the body {reason}", "")])
 
 
 def near_miss(given: str, known: Iterable[str], cutoff: float = 0.53) -> str:
