@@ -18,7 +18,18 @@ from pydantic.json_schema import GenerateJsonSchema
 from samtranslator.yaml_helper import yaml_parse
 
 import unitstream_http
-from unitstream import days, definitions, identity, metric_parameters, payload, problems, questions, store, values
+from unitstream import (
+    days,
+    definitions,
+    identity,
+    metric_parameters,
+    payload,
+    problems,
+    questions,
+    saved,
+    store,
+    values,
+)
 from unitstream.aggregates import Cell
 from unitstream.comparisons import Compare
 from unitstream.days import Counts, Deletions
@@ -210,6 +221,7 @@ def _constants() -> dict[str, Any]:
             payload,
             problems,
             questions,
+            saved,
             store,
             unitstream_http,
             values,

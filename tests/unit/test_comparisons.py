@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
@@ -357,6 +358,33 @@ def test_parts_of_another_length_are_noticed(
     found = cautions(question)
     assert [one.code for one in found] == ["unequal_days"] * len(details)
     assert all(detail in one.detail for one, detail in zip(found, details, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("granularity", "days", "compare", "zone", "alone"),
+    [
+        ("week", "2020-12-21/2021-01-10", "year", "UTC", "2020-12-28"),
+        ("week", "2021-12-20/2022-01-09", "year", "UTC", None),
+        ("day", "2024-02-01/2024-03-31", "year", "UTC", "2024-02-29"),
+        ("hour", "2024-02-28/2024-03-01", "year", "UTC", "2024-02-29T00:00:00Z"),
+        ("day", "2025-02-01/2025-03-31", "year", "UTC", None),
+        ("month", "2024-02-01/2024-02-29", "year", "UTC", None),
+        ("week", "2020-12-21/2021-01-10", "timeframe", "UTC", None),
+        ("hour", "2023-10-27/2023-10-29", "timeframe", "Europe/Berlin", "2023-10-29T02:00:00+01:00"),
+        ("hour", "2023-10-30/2023-10-31", "timeframe", "Europe/Berlin", None),
+        ("hour", "2023-10-27/2023-10-29", "period", "Europe/Berlin", None),
+    ],
+)
+def test_totals_of_more_periods_than_they_are_compared_with_are_noticed(
+    granularity: Granularity, days: str, compare: Compare, zone: str, alone: str | None
+) -> None:
+    """With the first that has no counterpart; without totals each period says so itself."""
+    start, _, end = days.partition("/")
+    with_totals = Asked(Timeframe(start, end), granularity, compare, zone).view()
+    assert cautions(replace(with_totals, totals=False)) == ()
+    found = cautions(with_totals)
+    assert [(one.code, one.parameter) for one in found] == ([("unequal_totals", "totals")] if alone else [])
+    assert all(f"the {granularity} of {alone} is in the totals" in one.detail for one in found)
 
 
 def test_a_change_from_nothing_is_none() -> None:

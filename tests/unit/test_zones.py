@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 
 from unitstream.periods import Timeframe
-from unitstream.zones import Calendar, offset_not_hourly, zone_of
+from unitstream.zones import Calendar, offset_not_hourly, zone_names, zone_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -126,8 +126,22 @@ _INHABITED = (
 )
 
 
-@pytest.mark.parametrize("name", ["Europe/Berlni", "", "Europe", "../etc/passwd", "/etc/localtime", "A" * 5_000, "\0"])
+_BESIDE_THEM = ["localtime", "posixrules", "Factory", "posix/Europe/Berlin", "right/UTC", "right/Europe/Berlin"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Europe/Berlni", "", "Europe", "../etc/passwd", "/etc/localtime", "A" * 5_000, "\0", *_BESIDE_THEM],
+)
 def test_what_is_no_zone_is_refused(name: str) -> None:
-    """Whatever it is: a file that is none, a directory, a path."""
+    """Whatever it is: a file that is none, a directory, a path, or what systems keep beside the IANA's zones."""
     with pytest.raises(ValueError, match="is no time zone"):
         zone_of(name)
+
+
+def test_every_name_that_is_known_is_a_zone() -> None:
+    """So that what is proposed for a name that resembles it is accepted."""
+    names = zone_names()
+    assert {"Europe/Berlin", "Etc/GMT+5", "US/Eastern", "EST5EDT"} <= names
+    assert not names & {*_BESIDE_THEM}
+    assert all(zone_of(name) for name in names - {"UTC"})

@@ -21,13 +21,15 @@ from unitstream.periods import (
     last_day,
     overlap,
     period_of,
+    periods,
     previous_timeframe,
     shifted,
     step_of,
 )
+from unitstream.zones import Calendar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from zoneinfo import ZoneInfo
 
     from unitstream.periods import Granularity
@@ -103,6 +105,23 @@ class Comparison:
             if days != others:
                 found.append(Unequal(period, days, others))
         return found
+
+    def first_alone(self) -> str | None:
+        """Return the first period of the timeframe that is compared with none, while others are."""
+        if self.previous is None or self._before_each:
+            return None
+        return next((period for period in self._candidates() if self.earlier(period) is None), None)
+
+    def _candidates(self) -> Iterator[str]:
+        """Yield the periods, of hours only those of days that, or whose earlier day, have not 24: there are many."""
+        if self._granularity != "hour":
+            yield from periods(self._timeframe, self._granularity)
+            return
+        for day in periods(self._timeframe, "day"):
+            earlier = self._back(day)
+            hours, others = (Calendar(Timeframe(one, one), "hour", self._zone) for one in (day, earlier or day))
+            if earlier is None or (hours.count(), others.count()) != (24, 24):
+                yield from hours.periods()
 
     def _days_in(self, period: str, timeframe: Timeframe) -> int:
         part = overlap(Timeframe(period, last_day(period, self._granularity)), timeframe)

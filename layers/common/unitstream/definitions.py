@@ -70,7 +70,7 @@ class Definition:
 
 def definition_of(name: str, body: bytes) -> Definition:
     """Return the definition in the body of a request. Raises `InvalidRequest` with everything that is wrong with it."""
-    errors = _errors_of_name(name)
+    errors = _errors_of_name(name) or _errors_of_new_name(name)
     if len(body) > MAX_DEFINITION_BYTES:
         detail = f"the body must have at most {MAX_DEFINITION_BYTES:,} bytes"
         raise InvalidRequest([*errors, Finding("too_long", detail, pointer="")])
@@ -127,6 +127,19 @@ def _errors_of_name(name: str) -> list[Finding]:
     if not 1 <= len(name) <= MAX_NAME:
         return [Finding("too_long", f"name must have 1 to {MAX_NAME} characters", parameter="name")]
     return []
+
+
+def _errors_of_new_name(name: str) -> list[Finding]:
+    """Return what is wrong with a name to save under: what has it can be read and deleted all the same."""
+    if name in {".", ".."}:
+        detail = f"name must not be {name}: in a path that is another one"
+    elif not name.isprintable():
+        detail = "name must have no control characters, no other ones that cannot be seen, and no blanks but U+0020"
+    elif name != name.strip():
+        detail = "name must not begin or end with a blank"
+    else:
+        return []
+    return [Finding("name_invalid", detail, parameter="name")]
 
 
 def _errors_of_types(fields: dict[str, Any]) -> list[Finding]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from unitstream.definitions import Definition
 from unitstream.items import LAST_METRIC, Key, Range
 from unitstream.pages import Candidate, Page, paginate, place_of
-from unitstream.problems import UnitMetricNotFound
+from unitstream.problems import Finding, InvalidRequest, UnitMetricNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from unitstream.questions import SavedQuestion
     from unitstream.table import Table
 
+# Of a stream. CloudWatch charges for each group of each, and whoever may save may publish.
+MAX_PUBLISHED = 20
 _SUFFIX = "#unit-metrics"
 # No stream has such an ID: theirs are hexadecimal.
 _PUBLISHED = f"published{_SUFFIX}"
@@ -35,15 +37,28 @@ class SavedUnitMetrics:
         self._table = table
 
     def put(self, stream_id: str, definition: Definition, deadline: float) -> None:
-        """Save a definition in place of what has its name."""
+        """Save a definition in place of what has its name.
+
+        Raises `InvalidRequest` when the stream has `MAX_PUBLISHED` others that are published.
+        """
         key, published = _key(stream_id, definition.name), _published_key(stream_id, definition.name)
         item = {"unit_metric": {"S": json.dumps(definition.fields)}}
         if definition.publishes:
+            self._check_room(stream_id, published, deadline)
             self._table.put(published, {"stream_id": {"S": stream_id}, "name": {"S": definition.name}}, deadline)
             self._table.put(key, item, deadline)
         else:
             self._table.put(key, item, deadline)
             self._table.delete(published, deadline)
+
+    def _check_room(self, stream_id: str, published: Key, deadline: float) -> None:
+        """Requests at the same moment may go beyond it by as many."""
+        of_stream = Range(_PUBLISHED, f"{stream_id}#", f"{stream_id}#g")  # after all hexadecimal digits
+        pages = self._table.query(of_stream, repeat(MAX_PUBLISHED + 1), deadline, consistent=True)
+        others = [item for page in pages for item in page if item["sk"]["S"] != published.sk]
+        if len(others) >= MAX_PUBLISHED:
+            detail = f"the stream publishes {MAX_PUBLISHED} others, which is all that it may: each group costs a metric"
+            raise InvalidRequest([Finding("too_many_published", detail, pointer="/publish")])
 
     def delete(self, stream_id: str, name: str, deadline: float) -> bool:
         """Delete what has that name. Returns whether there was something."""

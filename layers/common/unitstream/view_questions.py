@@ -20,7 +20,7 @@ from unitstream.metric_parameters import (
 from unitstream.parameters import Parameters, quoted
 from unitstream.periods import Granularity, Timeframe
 from unitstream.problems import Finding, near_miss
-from unitstream.zones import offset_not_hourly, zone_of
+from unitstream.zones import Calendar, offset_not_hourly, zone_names, zone_of
 
 if TYPE_CHECKING:
     from unitstream.filters import Filter
@@ -175,6 +175,16 @@ def cautions(question: ViewQuestion | UnitMetricQuestion) -> tuple[Finding, ...]
         )
         for period, days, earlier_days in (comparison.unequal() if comparison else ())
     ]
+    if comparison and question.totals and (alone := comparison.first_alone()):
+        calendar = Calendar(question.timeframe, question.granularity, zone_of(question.timezone))
+        found.append(
+            Finding(
+                "unequal_totals",
+                f"the {question.granularity} of {calendar.shown(alone)} is in the totals, and has no earlier one that "
+                "it is compared with: they are compared with those of fewer periods",
+                parameter="totals",
+            )
+        )
     if offset := offset_not_hourly(zone_of(question.timezone), _all_days(question)):
         found.append(
             Finding(
@@ -208,9 +218,7 @@ def _timezone(parameters: Parameters) -> str:
     try:
         zone_of(text)
     except ValueError:
-        from zoneinfo import available_timezones  # noqa: PLC0415  # it looks through hundreds of files
-
-        close = near_miss(text, available_timezones())
+        close = near_miss(text, zone_names())
         hint = f": did you mean {close}?" if close else f", and is {quoted(text)}"
         detail = f"timezone must be a time zone of the IANA, such as America/New_York{hint}"
         parameters.wrong("timezone", "timezone_unknown", detail)
@@ -226,7 +234,7 @@ def _with_hourly_offsets(parameters: Parameters, question: Question) -> Question
         parameters.wrong(
             "timezone",
             "timezone_not_hourly",
-            f"{question.timezone} is {offset} from UTC in this range: its days begin within an hour, of which there is "
-            "one value. Ask for weeks or longer, or in UTC.",
+            f"{question.timezone} is {offset} from UTC: its days begin within an hour, of which there is one value. "
+            " Ask for weeks or longer, or in UTC.",
         )
     return parameters.checked(question)

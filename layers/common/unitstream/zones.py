@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from unitstream.periods import FIRST_DAY, Granularity, Timeframe, count_periods, hour_of, period_of, periods
 
@@ -19,17 +19,26 @@ if TYPE_CHECKING:
 _HOUR = timedelta(hours=1)
 _LAST_YEAR = 2100
 _HOURS = [f"{hour:02}" for hour in range(24)]
+# What systems keep beside the IANA's zones: copies of them, the zone of the machine, and one that stands for none.
+_NO_ZONES = ("posix/", "right/", "localtime", "posixrules", "Factory")
 
 
 def zone_of(name: str) -> ZoneInfo | None:
     """Return the time zone of that name, None for UTC. Raises `ValueError` where there is none."""
     if name == "UTC":
         return None
+    if name.startswith(_NO_ZONES):
+        raise ValueError("is no time zone")
     try:
         return ZoneInfo(name)
     # Also what names a directory, or no file at all.
     except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
         raise ValueError("is no time zone") from exc
+
+
+def zone_names() -> set[str]:
+    """Return the names of all zones. It looks through hundreds of files."""
+    return {name for name in available_timezones() if not name.startswith(_NO_ZONES)}
 
 
 def offset_not_hourly(zone: ZoneInfo | None, timeframe: Timeframe) -> str | None:
