@@ -10,12 +10,13 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import ZoneInfo
 
 from pydantic_core import PydanticCustomError
 
 from unitstream.problems import near_miss
 from unitstream.timestamps import COMPACT, DATETIME, floor_hour, parse_hour
+from unitstream.zones import zone_names, zone_of
 
 if TYPE_CHECKING:
     from unitstream.timestamps import Hour
@@ -164,9 +165,9 @@ def _invalid(reason: str) -> PydanticCustomError:
 def check_zone(zone: str) -> None:
     """Raise `ValueError` unless there is a time zone of this name."""
     try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
-        close = near_miss(zone, available_timezones(), cutoff=0.6)
+        zone_of(zone)
+    except ValueError as exc:
+        close = near_miss(zone, zone_names(), cutoff=0.6)
         hint = f"; did you mean {close}?" if close else "; names are those of IANA, such as Europe/Berlin."
         raise ValueError(f"--timezone {zone} is no time zone{hint}") from exc
 
