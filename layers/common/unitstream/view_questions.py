@@ -235,6 +235,6 @@ def _with_hourly_offsets(parameters: Parameters, question: Question) -> Question
             "timezone",
             "timezone_not_hourly",
             f"{question.timezone} is {offset} from UTC: its days begin within an hour, of which there is one value. "
-            " Ask for weeks or longer, or in UTC.",
+            "Ask for weeks or longer, or in UTC.",
         )
     return parameters.checked(question)
