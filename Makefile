@@ -66,7 +66,7 @@ runtime: .venv/.installed .local/sam/.installed .local/runtime dynamodb-local ##
 	$(VENV)/pytest tests/runtime
 
 .PHONY: e2e
-e2e: .venv/.installed .local/ministack/.installed .local/sam/.installed .local/client/.installed ## tests over HTTP on a local stack of their own
+e2e: .venv/.installed .local/ministack/.installed .local/sam/.installed .local/client/.installed browser ## tests over HTTP on a local stack of their own
 	$(VENV)/pytest tests/e2e
 
 .PHONY: openapi
@@ -156,21 +156,42 @@ WITHOUT_RUNTIME = echo "$(NO_RUNTIME): taking $$($(PYTHON) --version)" >&2; echo
 	$(call environment,.local/runtime-$*,$<,--compile-bytecode)
 	@touch $@
 
-# AWS's own emulator, as an npm package carries it. Without npm its tests are skipped, which CI does not allow.
-DYNAMODB_LOCAL := amplify-dynamodb-simulator-2.9.30
+# AWS's own emulator, and a browser with what looks for barriers in a page, as npm packages carry them. Without npm their
+# tests are skipped, which CI does not allow.
 DYNAMODB_LOCAL_SHA512 := c5379e44bbf311fab2779961ddb1f8734907bd21c79a6843e590ec1c5280439836665e89aa515dbad6908422c7cf1129e91cb5a3b4c1ea7888a17b9002749ec1
+CHROMIUM_SHA512 := e1929e01041af2ea769adebbe6a4a2b73b4b75b42b95ff0129d0b99da79aa7ee4cbf5395d4e94974fa14f84242fe9e6c414254426378afeab9f8485a68e507a5
+AXE_SHA512 := 8a561a9c453cbf1c417b1a4977c716338125490ab841cb422ca8a1d1349f8c87c24137b21ffeb356b98825f2cfaca4ca2516e21be71f9d96d02230252661758d
+
+# $(1): where to, $(2): the package and its version, $(3): its SHA-512. Leaves it unpacked in $(1)/package.
+define npm_package
+	@echo "Installing $(2) into $(1)"
+	@rm -rf $(1) && mkdir -p $(1)
+	@cd $(1) && npm pack --silent $(2) >/dev/null && mv *.tgz package.tgz
+	@cd $(1) && $(PYTHON) -c 'import hashlib, sys; \
+	  sys.exit(hashlib.sha512(open("package.tgz", "rb").read()).hexdigest() != sys.argv[1] and "unexpected content")' $(3)
+	@tar -xzf $(1)/package.tgz -C $(1) && rm $(1)/package.tgz
+endef
 
 .PHONY: dynamodb-local
 dynamodb-local:
 	@if command -v npm >/dev/null; then $(MAKE) .local/dynamodb/.installed; else echo "npm is missing: no DynamoDB Local"; fi
 
 .local/dynamodb/.installed:
-	@echo "Installing DynamoDB Local into .local/dynamodb"
-	@rm -rf .local/dynamodb && mkdir -p .local/dynamodb
-	@cd .local/dynamodb && npm pack --silent amplify-dynamodb-simulator@2.9.30 >/dev/null
-	@cd .local/dynamodb && $(PYTHON) -c 'import hashlib, sys; \
-	  sys.exit(hashlib.sha512(open(sys.argv[1], "rb").read()).hexdigest() != sys.argv[2] and "unexpected content")' \
-	  $(DYNAMODB_LOCAL).tgz $(DYNAMODB_LOCAL_SHA512)
-	@tar -xzf .local/dynamodb/$(DYNAMODB_LOCAL).tgz -C .local/dynamodb --strip-components 2 package/emulator
-	@rm .local/dynamodb/$(DYNAMODB_LOCAL).tgz
+	$(call npm_package,.local/dynamodb,amplify-dynamodb-simulator@2.9.30,$(DYNAMODB_LOCAL_SHA512))
+	@mv .local/dynamodb/package/emulator/* .local/dynamodb/ && rm -r .local/dynamodb/package
+	@touch $@
+
+.PHONY: browser
+browser:
+	@if command -v npm >/dev/null; then $(MAKE) .local/chromium/.installed .local/axe/.installed; else echo "npm is missing: no browser"; fi
+
+.local/chromium/.installed: | .venv/.installed
+	$(call npm_package,.local/chromium,@sparticuz/chromium@147.0.0,$(CHROMIUM_SHA512))
+	@cd .local/chromium && ../../$(VENV)/python -c 'import brotli, pathlib; \
+	  pathlib.Path("chromium").write_bytes(brotli.decompress(pathlib.Path("package/bin/chromium.br").read_bytes()))'
+	@chmod +x .local/chromium/chromium && rm -r .local/chromium/package
+	@touch $@
+
+.local/axe/.installed:
+	$(call npm_package,.local/axe,axe-core@4.11.0,$(AXE_SHA512))
 	@touch $@
