@@ -14,6 +14,7 @@ from unitstream_cli.admin.replay import replay
 from unitstream_cli.console import say
 from unitstream_cli.deletes.command import delete_points
 from unitstream_cli.errors import CommandFailed, ExitCode
+from unitstream_cli.explore.command import explore
 from unitstream_cli.grouping import grouped
 from unitstream_cli.push.command import push
 from unitstream_cli.reads import commands as reads
@@ -113,6 +114,7 @@ app.command(epilog="Example: unitstream views orders:Sum --from 2022-10-01 --to 
 app.command(epilog="Example: unitstream unit-metrics costs:Sum orders:Sum --by week --group-by region --csv")(
     grouped(reads.unit_metrics)
 )
+app.command(epilog="Example: unitstream explore --port 8060")(explore)
 
 
 SAVED: dict[str, tuple[Callable[..., None], str]] = {

@@ -1,0 +1,188 @@
+"""A table as a picture: what plotly draws, as plain JSON. Pure.
+
+Plotly takes some HTML in texts, so every text of a stream is escaped here.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from math import floor, log10
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from unitstream.periods import Timeframe, count_periods, periods
+from unitstream_cli.explore.table import group_name
+from unitstream_cli.reads.rows import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unitstream_cli.explore.question import Asked
+    from unitstream_cli.explore.table import Table
+
+# Okabe and Ito's colours, which the colour-blind can tell apart; the page's theme has those of text and lines.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+REST_COLOUR = "#8C8C8C"
+FAINT = 0.45
+_DASHES = ("solid", "dash", "dot", "dashdot")
+_PATTERNS = ("", "/", ".", "x")
+# With more lines than this, a list of all values at a place hides the picture.
+_MOST_IN_ONE_HOVER = 12
+_MOST_PERIODS = 20_000
+
+
+class Drawn(NamedTuple):
+    """A group that is drawn, by period."""
+
+    name: str
+    now: dict[str, float | None]
+    before: dict[str, float | None]
+
+
+class Groups(NamedTuple):
+    """The groups to draw, largest first; `rest` is all others as one, if there are any and that can be known."""
+
+    top: list[Drawn]
+    rest: Drawn | None
+    left_out: int
+
+
+def groups_of(table: Table, top: int) -> Groups:
+    """Return the `top` groups with the largest totals, and the others as one."""
+    by_group: dict[tuple[str | None, ...], list[Row]] = {}
+    for row in table.rows:
+        by_group.setdefault(tuple(row.dimensions.values()), []).append(row)
+    sizes = {tuple(row.dimensions.values()): row.fields[table.value] for row in table.totals}
+    ranked = sorted(by_group, key=lambda group: (sizes.get(group) is None, -abs(sizes.get(group) or 0.0)))
+    drawn = [
+        _drawn(table, group_name(by_group[group][0].dimensions) or table.title, by_group[group])
+        for group in ranked[:top]
+    ]
+    others = ranked[top:]
+    if not others:
+        return Groups(drawn, None, 0)
+    by_date: dict[str, list[Row]] = {}
+    for group in others:
+        for row in by_group[group]:
+            by_date.setdefault(row.fields["date"], []).append(row)
+    together = [Row({}, table.kind.together(rows) | {"date": day}) for day, rows in by_date.items()]
+    rest = _drawn(table, f"the other {len(others):,}", together)
+    known = any(value is not None for value in rest.now.values())
+    return Groups(drawn, rest if known else None, len(others))
+
+
+def _drawn(table: Table, name: str, rows: Sequence[Row]) -> Drawn:
+    now = {row.fields["date"]: row.fields[table.value] for row in rows}
+    before = {row.fields["date"]: row.fields[table.before] for row in rows} if table.before else {}
+    return Drawn(name, now, before)
+
+
+def periods_of(table: Table) -> list[str]:
+    """Return all periods of the range, so that those without data are gaps; in a zone, those hours that have data."""
+    document = table.document
+    timeframe = Timeframe(document["start_date"], document["end_date"])
+    hours_of_zone = document["granularity"] == "hour" and "timezone" in document
+    if hours_of_zone or count_periods(timeframe, document["granularity"]) > _MOST_PERIODS:
+        return sorted({row.fields["date"] for row in table.rows})
+    return list(periods(timeframe, document["granularity"]))
+
+
+def figure_of(table: Table, asked: Asked) -> dict[str, Any]:
+    """Return the picture of a table: stacked bars or lines for sums, lines for everything else."""
+    groups = groups_of(table, asked.top)
+    every = periods_of(table)
+    stacked = table.adds_up and asked.shape == "bars"
+    drawn = [*groups.top, *([groups.rest] if groups.rest else [])]
+    number = _format([value for one in drawn for value in one.now.values() if value is not None])
+    traces = []
+    for place, one in enumerate(drawn):
+        look = _look(place, is_rest=one is groups.rest)
+        if table.before and not stacked:
+            traces.append(_faint(one, every, look["colour"], number))
+        traces.append(_trace(one, every, look, number, stacked=stacked))
+    if table.before and stacked:
+        traces.append(_faint(_all_before(drawn, every), every, REST_COLOUR, number))
+    return {"data": traces, "layout": _layout(table, stacked=stacked, lines=len(drawn))}
+
+
+def _look(place: int, *, is_rest: bool) -> dict[str, str]:
+    if is_rest:
+        return {"colour": REST_COLOUR, "dash": "solid", "pattern": ""}
+    again, colour = divmod(place, len(COLOURS))
+    return {
+        "colour": COLOURS[colour],
+        "dash": _DASHES[again % len(_DASHES)],
+        "pattern": _PATTERNS[again % len(_PATTERNS)],
+    }
+
+
+def _trace(one: Drawn, every: list[str], look: dict[str, str], number: str, *, stacked: bool) -> dict[str, Any]:
+    shared = {
+        "name": plain(one.name),
+        "x": every,
+        "y": [one.now.get(period) for period in every],
+        "hovertemplate": f"%{{y:{number}}}",
+    }
+    if stacked:
+        pattern = {"pattern": {"shape": look["pattern"]}} if look["pattern"] else {}
+        return shared | {"type": "bar", "marker": {"color": look["colour"], "line": {"width": 0}} | pattern}
+    mode = "lines" if len(every) > 40 else "lines+markers"
+    line = {"color": look["colour"], "width": 2, "dash": look["dash"]}
+    return shared | {"type": "scatter", "mode": mode, "line": line, "connectgaps": False}
+
+
+def _faint(one: Drawn, every: list[str], colour: str, number: str) -> dict[str, Any]:
+    return {
+        "name": plain(f"{one.name}, before"),
+        "x": every,
+        "y": [one.before.get(period) for period in every],
+        "type": "scatter",
+        "mode": "lines",
+        "opacity": FAINT,
+        "line": {"color": colour, "width": 2, "dash": "dot"},
+        "hovertemplate": f"%{{y:{number}}}",
+        "showlegend": False,
+        "connectgaps": False,
+    }
+
+
+def _all_before(drawn: Sequence[Drawn], every: list[str]) -> Drawn:
+    sums: dict[str, float | None] = {}
+    for period in every:
+        present = [value for one in drawn if (value := one.before.get(period)) is not None]
+        sums[period] = sum(present) if present else None
+    return Drawn("all", {}, sums)
+
+
+def _layout(table: Table, *, stacked: bool, lines: int) -> dict[str, Any]:
+    granularity = table.document["granularity"]
+    return {
+        "barmode": "relative" if stacked else "group",
+        "bargap": 0.15,
+        "hovermode": "x unified" if lines <= _MOST_IN_ONE_HOVER else "closest",
+        "hoverlabel": {"namelength": -1},
+        "showlegend": lines > 1,
+        "legend": {"orientation": "h", "y": -0.15, "traceorder": "normal"},
+        "margin": {"l": 64, "r": 16, "t": 16, "b": 48},
+        "xaxis": {"type": "date", "tickformat": _TICKS[granularity], "hoverformat": _HOVERS[granularity]},
+        "yaxis": {"rangemode": "tozero", "title": {"text": plain(table.unit or "")}, "automargin": True},
+    }
+
+
+_TICKS = {"hour": "%m-%d %H:%M", "month": "%Y-%m", "quarter": "%Y-%m", "year": "%Y"} | dict.fromkeys(
+    ("day", "week"), "%Y-%m-%d"
+)
+_HOVERS = _TICKS | {"hour": "%Y-%m-%d %H:%M"}
+
+
+def _format(values: Sequence[float]) -> str:
+    """Return d3's format for numbers of this size: with as many decimals as five digits of the largest need."""
+    largest = max(map(abs, values), default=0.0)
+    if largest >= 1e15:
+        return ".5~e"
+    decimals = max(2, min(12, 4 - floor(log10(largest)))) if largest else 2
+    return f",.{decimals}~f"
+
+
+def plain(text: str) -> str:
+    """Return a text so that plotly shows it as it is."""
+    return escape(text, quote=False)

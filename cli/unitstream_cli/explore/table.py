@@ -1,0 +1,184 @@
+"""An answer as a table: its cells as the API gives them, to the digit, in the order that is wanted. Pure."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from unitstream.aggregates import TOTAL
+from unitstream.identity import Metric
+from unitstream_cli.reads.rows import Kind, Row, ratios_of, values_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unitstream_cli.explore.question import Asked
+
+ROWS_A_PAGE = 100
+
+_NAMES = {
+    "value": "value",
+    "points": "points",
+    "previous_date": "compared with",
+    "previous_timeframe_value": "before",
+    "pop_diff": "difference",
+    "pop_change": "change",
+    "current_timeframe_numerator": "numerator",
+    "current_timeframe_denominator": "denominator",
+    "current_timeframe_unit_metric": "unit metric",
+    "previous_timeframe_numerator": "numerator before",
+    "previous_timeframe_denominator": "denominator before",
+    "previous_timeframe_unit_metric": "before",
+}
+_OF_COMPARISONS = {"previous_date", "pop_diff", "pop_change"}
+_TEXTS = {"date", "previous_date"}
+
+
+class Column(NamedTuple):
+    """A column: its `field` in a cell of the API or the dimension's `key`, and what it is called."""
+
+    name: str
+    title: str
+    field: str | None = None
+    key: str | None = None
+
+    @property
+    def is_number(self) -> bool:
+        return self.field is not None and self.field not in _TEXTS
+
+    def cell(self, row: Row) -> Any:
+        """Return what a row has here: a text, a number, or None."""
+        return row.fields.get(self.field) if self.field else row.dimensions.get(self.key or "")
+
+
+class Table(NamedTuple):
+    """An answer. `value` and `before` are the fields to draw, the latter None without a comparison.
+
+    `totals` has a row for each group, in their order, and `total` is that of all. `adds_up` says that several values
+    are together their sum.
+    """
+
+    title: str
+    unit: str | None
+    columns: list[Column]
+    rows: list[Row]
+    totals: list[Row]
+    total: Row | None
+    kind: Kind
+    value: str
+    before: str | None
+    adds_up: bool
+    notices: list[str]
+    document: dict[str, Any]
+
+    @property
+    def keys(self) -> list[str]:
+        return [column.key for column in self.columns if column.key is not None]
+
+
+def table_of(document: dict[str, Any], asked: Asked, shared: Sequence[str] | None) -> Table:
+    """Return the table of an answer of views or of unit metrics."""
+    is_view = "metric_name" in document
+    if is_view:
+        metric = Metric(document["metric_name"], document["metric_agg_func"])
+        kind, title, adds_up = values_of(metric), ":".join(metric), metric.metric_agg_func == "Sum"
+        value, before = "value", "previous_timeframe_value"
+    else:
+        numerator, denominator = (Metric(**document[side]) for side in ("numerator", "denominator"))
+        kind, adds_up = ratios_of(numerator, denominator, shared), False
+        title = f"{':'.join(numerator)} per {':'.join(denominator)}"
+        value, before = "current_timeframe_unit_metric", "previous_timeframe_unit_metric"
+    series = document["series"]
+    rows = [Row(one["dimensions"], cell) for one in series for cell in one["data"]]
+    compared = asked.compare is not None
+    return Table(
+        asked.saved or title,
+        document.get("unit"),
+        _columns(_keys(series, asked), is_view=is_view, compared=compared),
+        rows,
+        [Row(one["dimensions"], {"date": TOTAL} | one["total"]) for one in series if "total" in one],
+        Row({}, {"date": TOTAL} | document["total"]) if "total" in document else None,
+        kind,
+        value,
+        before if compared else None,
+        adds_up,
+        [notice["detail"] for notice in document.get("notices", [])],
+        document,
+    )
+
+
+def _keys(series: list[dict[str, Any]], asked: Asked) -> list[str]:
+    return list(series[0]["dimensions"]) if series else list(asked.group_by)
+
+
+def _columns(keys: Sequence[str], *, is_view: bool, compared: bool) -> list[Column]:
+    fields = (
+        ("value", "points")
+        if is_view
+        else (
+            "current_timeframe_unit_metric",
+            "current_timeframe_numerator",
+            "current_timeframe_denominator",
+            "points",
+        )
+    )
+    if compared:
+        sides = ("numerator", "denominator") if not is_view else ()
+        before = "previous_timeframe_value" if is_view else "previous_timeframe_unit_metric"
+        fields = (*fields, "previous_date", before, *(f"previous_timeframe_{side}" for side in sides))
+        fields = (*fields, "pop_diff", "pop_change")
+    dimensions = [Column(f"dimension_{key}", key, key=key) for key in keys]
+    return [Column("date", "date", "date"), *dimensions, *(Column(field, _NAMES[field], field) for field in fields)]
+
+
+def sorted_rows(table: Table, sort: str | None) -> list[Row]:
+    """Return the rows in the order of a column, from the largest on with `-` before its name; what is missing last."""
+    name = (sort or "").removeprefix("-")
+    column = next((one for one in table.columns if one.name == name), None)
+    if column is None:
+        return table.rows
+    present = [row for row in table.rows if column.cell(row) is not None]
+    missing = [row for row in table.rows if column.cell(row) is None]
+    return sorted(present, key=column.cell, reverse=(sort or "").startswith("-")) + missing
+
+
+def count_pages(rows: Sequence[Row]) -> int:
+    return max(1, -(-len(rows) // ROWS_A_PAGE))
+
+
+def page_of(rows: Sequence[Row], page: int) -> Sequence[Row]:
+    """Return the rows of a page; of one beyond the last, the last."""
+    page = min(page, count_pages(rows))
+    return rows[(page - 1) * ROWS_A_PAGE : page * ROWS_A_PAGE]
+
+
+def shown(column: Column, value: float) -> str:
+    """Return what a cell with a number shows."""
+    return f"{percent(value)} %" if column.field == "pop_change" else digits(value)
+
+
+def digits(value: float) -> str:
+    """Write a number with all the digits that the API gave it."""
+    return repr(value).removesuffix(".0")
+
+
+def percent(share: float) -> str:
+    """Write a share in percent, with all of its digits."""
+    moved = Decimal(repr(share)) * 100
+    return f"{moved:f}".rstrip("0").rstrip(".") if "." in f"{moved:f}" else f"{moved:f}"
+
+
+def group_name(dimensions: dict[str, str | None]) -> str:
+    """Return what a group is called in the picture."""
+    return ", ".join(f"no {key}" if value is None else value or f"empty {key}" for key, value in dimensions.items())
+
+
+def sentence(table: Table) -> str:
+    """Return the question that a table answers, for a person."""
+    document = table.document
+    zone = document.get("timezone", "UTC")
+    by = " and ".join([document["granularity"], *table.keys])
+    text = f"{table.title} by {by}, {document['start_date']} to {document['end_date']} ({zone})"
+    if table.before and document.get("previous_start_date"):
+        text += f"; the faint line: {document['previous_start_date']} to {document['previous_end_date']}"
+    return text
