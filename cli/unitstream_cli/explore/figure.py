@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from unitstream.periods import Timeframe, count_periods, periods
 from unitstream_cli.explore.table import group_name
-from unitstream_cli.reads.rows import Row
+from unitstream_cli.reads.rows import Row, aggregated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which the colour-blind can tell apart; the page's theme has those of text and lines.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 REST_COLOUR = "#8C8C8C"
-FAINT = 0.45
+FAINT = 0.5
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _PATTERNS = ("", "/", ".", "x")
 # With more lines than this, a list of all values at a place hides the picture.
@@ -100,7 +100,7 @@ def figure_of(table: Table, asked: Asked) -> dict[str, Any]:
             traces.append(_faint(one, every, look["colour"], number))
         traces.append(_trace(one, every, look, number, stacked=stacked))
     if table.before and stacked:
-        traces.append(_faint(_all_before(drawn, every), every, REST_COLOUR, number))
+        traces.append(_faint(_all_before(drawn, every), every, None, number))
     return {"data": traces, "layout": _layout(table, stacked=stacked, lines=len(drawn))}
 
 
@@ -130,7 +130,8 @@ def _trace(one: Drawn, every: list[str], look: dict[str, str], number: str, *, s
     return shared | {"type": "scatter", "mode": mode, "line": line, "connectgaps": False}
 
 
-def _faint(one: Drawn, every: list[str], colour: str, number: str) -> dict[str, Any]:
+def _faint(one: Drawn, every: list[str], colour: str | None, number: str) -> dict[str, Any]:
+    """Return the line of what a group is compared with; without a colour it is that of text, which the page knows."""
     return {
         "name": plain(f"{one.name}, before"),
         "x": every,
@@ -138,7 +139,7 @@ def _faint(one: Drawn, every: list[str], colour: str, number: str) -> dict[str, 
         "type": "scatter",
         "mode": "lines",
         "opacity": FAINT,
-        "line": {"color": colour, "width": 2, "dash": "dot"},
+        "line": {"width": 2, "dash": "dot"} | ({"color": colour} if colour else {}),
         "hovertemplate": f"%{{y:{number}}}",
         "showlegend": False,
         "connectgaps": False,
@@ -149,7 +150,7 @@ def _all_before(drawn: Sequence[Drawn], every: list[str]) -> Drawn:
     sums: dict[str, float | None] = {}
     for period in every:
         present = [value for one in drawn if (value := one.before.get(period)) is not None]
-        sums[period] = sum(present) if present else None
+        sums[period] = aggregated("Sum", [(value, None) for value in present])
     return Drawn("all", {}, sums)
 
 

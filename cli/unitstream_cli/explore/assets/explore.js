@@ -61,7 +61,8 @@
       for (const name of names) place = place[name] = place[name] || {};
       place[last] = value;
     }
-    return { data: figure.data, layout };
+    const coloured = (trace) => (trace.line && !trace.line.color ? { ...trace, line: { ...trace.line, color: layout.font.color } } : trace);
+    return { data: (figure.data || []).map(coloured), layout };
   }
 
   const picture = () => document.querySelector("#picture .js-plotly-plot") || document.querySelector("#picture.js-plotly-plot");

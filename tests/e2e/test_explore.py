@@ -1,0 +1,352 @@
+"""The explorer in a real browser, on the deployed local stack."""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+from browsers import barriers, browser, explorer
+from playwright.sync_api import expect
+from support import point, request_body
+
+from unitstream_cli.admin.registry import Registry
+from unitstream_cli.explore.table import digits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Page
+    from support import Stack
+
+HOSTILE = '<img src=x onerror="window.hacked = 1"><b>bold</b>'
+REGIONS = ("eu", "us", HOSTILE)
+# Before these five days there are five others.
+DAYS = {"range": "own", "start_date": "2022-10-06", "end_date": "2022-10-10"}
+UNIT_METRIC = {"metric": "costs:Sum", "per": "orders:Sum", **DAYS, "group_by": "region", "compare": "timeframe"}
+SAVED = {"numerator": "costs:Sum", "denominator": "orders:Sum", "group_by": ["region"], "unit": "EUR <per> order"}
+WAITS_MS = 20_000
+
+
+@dataclass
+class Explorer:
+    """A running explorer, the token of its stream, and what its pages said and got."""
+
+    address: str
+    stack: Stack
+    browser: Browser
+    log: Path
+
+    def url(self, **asked: str) -> str:
+        return f"{self.address}/?{urlencode(asked)}" if asked else f"{self.address}/"
+
+    @contextmanager
+    def page(self, **context: Any) -> Iterator[Page]:
+        """Open a page, of which nothing may go to the console, nor anywhere but to the explorer, nor hold a secret."""
+        said: list[str] = []
+        with self.browser.new_context(**context) as opened:
+            opened.set_default_timeout(WAITS_MS)
+            page = opened.new_page()
+            page.on("console", lambda message: said.append(message.text))
+            page.on("pageerror", lambda error: said.append(str(error)))
+            page.on("request", lambda request: said.append(request.url) if self._is_elsewhere(request.url) else None)
+            bodies: list[Any] = []
+            page.on("response", lambda response: bodies.append(response))  # noqa: PLW0108  # playwright marks it
+            yield page
+            texts = [page.url, page.content(), *(body.text() for body in bodies if "_dash-update" in body.url)]
+            assert not [text for text in texts if self.stack.token in text or self.stack.api_key in text]
+        assert not said
+        assert self.stack.token not in self.log.read_text()
+        assert self.stack.api_key not in self.log.read_text()
+
+    def _is_elsewhere(self, url: str) -> bool:
+        return not url.startswith((self.address, "data:", "blob:"))
+
+    def answer(self, path: str, accept: str = "application/json", **asked: str) -> str:
+        status, _, body = self.stack.get(path, {"Accept": accept}, **asked)
+        assert status == 200, body
+        return body
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as one:
+        yield one
+
+
+def new_stream(stack: Stack, name: str) -> Stack:
+    """Return the stack with the token of a stream of its own."""
+    registry = Registry(stack.client("dynamodb"), stack.outputs()["StreamsTableName"])
+    return replace(stack, token=registry.create(name)[1])
+
+
+@pytest.fixture(scope="module")
+def shop(stack: Stack, chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Explorer]:
+    """The explorer of a stream with ten days of a shop in three regions, one of which has an awkward name."""
+    own = new_stream(stack, "explored shop")
+    for metric, size in (("costs", 1003.1), ("orders", 1)):
+        points = [
+            point(f"2022-10-{day:02}", round(size * (7 * day + 13 * place + 1), 2), metric, {"region": region})
+            for day in range(1, 11)
+            for place, region in enumerate(REGIONS)
+        ]
+        assert own.post(request_body(points, own.token))[0] == 201
+    own.change("PUT", "/api/unit-metrics/cost%20per%20order", SAVED)
+    log = tmp_path_factory.mktemp("explorer") / "explorer.log"
+    with explorer(own.api_url, own.api_key, own.token, log) as address:
+        yield Explorer(address, own, chromium, log)
+
+
+def choose(page: Page, name: str, option: str) -> None:
+    """Choose something by the keyboard alone: open, search where that is offered, go down to it, take it."""
+    page.focus(f"#{name}")
+    page.keyboard.press("Enter")
+    options = page.locator(".dash-dropdown-option")
+    expect(options.first).to_be_visible()
+    if page.locator(".dash-dropdown-search").count():
+        page.keyboard.type(option)
+        expect(options).to_have_count(1)
+        page.keyboard.press("ArrowDown")
+    else:
+        page.keyboard.press("Home")
+        for _ in range(options.all_inner_texts().index(option)):
+            page.keyboard.press("ArrowDown")
+    page.keyboard.press("Space")
+    page.keyboard.press("Escape")
+
+
+def shown_sentence(page: Page, text: str | re.Pattern[str]) -> None:
+    """Wait for the picture of a question."""
+    expect(page.locator("#sentence")).to_have_text(text, timeout=WAITS_MS)
+    expect(page.locator("#picture .main-svg .trace").first).to_be_attached(timeout=WAITS_MS)
+
+
+def cells(page: Page) -> list[list[str]]:
+    """Return the rows of the table: numbers with all their digits, as the API wrote them."""
+    read = "rows => rows.map(row => [...row.cells].map(cell => cell.dataset.number ?? cell.textContent))"
+    found: list[list[str]] = page.eval_on_selector_all("#rows tbody tr", read)
+    return found
+
+
+def picked(document: dict[str, Any], *fields: str) -> list[list[str]]:
+    """Return what the API answers as the table has it."""
+    return [
+        [
+            cell["date"],
+            *one["dimensions"].values(),
+            *("" if cell[field] is None else digits(cell[field]) for field in fields),
+        ]
+        for one in document["series"]
+        for cell in one["data"]
+    ]
+
+
+def test_choose_group_filter_and_compare_by_keyboard_then_reload_and_go_back(shop: Explorer) -> None:
+    """Each choice is in the address, and the figures are the API's, to the digit."""
+    with shop.page(locale="en-US") as page:
+        page.goto(shop.url(metric="orders:Sum", **DAYS))
+        shown_sentence(page, re.compile("^orders:Sum by day, 2022-10-06 to 2022-10-10"))
+        choose(page, "what", "costs:Sum")
+        shown_sentence(page, re.compile("^costs:Sum by day, "))
+        choose(page, "per", "orders:Sum")
+        shown_sentence(page, re.compile("^costs:Sum per orders:Sum by day, "))
+        choose(page, "group_by", "region")
+        shown_sentence(page, re.compile("by day and region, "))
+        choose(page, "compare", "the timeframe before")
+        shown_sentence(page, re.compile("the faint line: 2022-10-01 to 2022-10-05$"))
+        choose(page, "numerator_filter", "region is not us")
+        expect(page.locator("#rows tbody tr")).to_have_count(15)
+        asked = {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
+        assert asked == UNIT_METRIC | {"numerator_filter": "-region:us"}
+
+        parameters = {"numerator": "costs:Sum", "denominator": "orders:Sum", "group_by": "region"}
+        parameters |= {"start_date": DAYS["start_date"], "end_date": DAYS["end_date"], "numerator_filter": "-region:us"}
+        document = json.loads(shop.answer("/api/unit-metrics", **parameters))
+        now = [f"current_timeframe_{part}" for part in ("unit_metric", "numerator", "denominator")]
+        before = [f"previous_timeframe_{part}" for part in ("unit_metric", "numerator", "denominator")]
+        answered = picked(document, *now, "points", "previous_date", *before, "pop_diff", "pop_change")
+        expect(page.locator("#rows td[data-number]").first).to_be_visible()
+        assert cells(page) == answered
+
+        page.reload()
+        shown_sentence(page, re.compile("the faint line"))
+        assert cells(page) == answered
+        page.get_by_role("link", name="numerator", exact=True).click()
+        expect(page.locator("th[aria-sort=descending]")).to_have_text("numerator")
+        numerators = [float(row[3]) for row in cells(page) if row[3]]
+        assert numerators == sorted(numerators, reverse=True)
+        page.go_back()
+        expect(page.locator("th[aria-sort=descending]")).to_have_count(0)
+        page.go_back()
+        shown_sentence(page, re.compile("the faint line"))
+        expect(page.locator("#numerator_filter-value")).not_to_contain_text("region")
+        assert "numerator_filter" not in page.url
+
+
+def test_text_from_dimensions_is_text_and_numbers_are_the_readers(shop: Explorer) -> None:
+    """A region whose name is HTML, in the page, the picture and the list of filters; digits as a German writes them."""
+    with shop.page(locale="de-DE") as page:
+        page.goto(shop.url(metric="costs:Sum", **DAYS, group_by="region"))
+        shown_sentence(page, re.compile("by day and region"))
+        expect(page.locator("#rows td").filter(has_text="<img").first).to_have_text(HOSTILE)
+        expect(page.locator("#picture .legendtext").filter(has_text="<img")).to_have_text(HOSTILE)
+        page.focus("#filter")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("option").filter(has_text="<img").first).to_contain_text(HOSTILE)
+        assert page.evaluate("window.hacked") is None
+        assert not page.locator("main img, main b").count()
+        first = page.locator("#rows td[data-number]").first
+        assert (first.get_attribute("data-number"), first.inner_text()) == ("43133.3", "43.133,3")
+        assert page.evaluate("document.querySelector('.js-plotly-plot').layout.separators") == ",."
+
+
+def test_what_is_shown_can_be_taken_away(shop: Explorer, tmp_path: Path) -> None:
+    """As the API's CSV, as a picture, and as a page that opens from a file without a network."""
+    parameters = {"numerator": "costs:Sum", "denominator": "orders:Sum", "group_by": "region", "totals": "true"}
+    parameters |= {"start_date": DAYS["start_date"], "end_date": DAYS["end_date"]}
+    with shop.page(accept_downloads=True) as page:
+        page.goto(shop.url(**UNIT_METRIC))
+        shown_sentence(page, re.compile("the faint line"))
+        files = {}
+        for name in ("CSV", "PNG", "A page to hand over"):
+            with page.expect_download() as download:
+                page.get_by_role("button", name=name, exact=True).click()
+            files[name] = tmp_path / download.value.suggested_filename
+            download.value.save_as(files[name])
+        sentence, rows = page.inner_text("#sentence"), cells(page)
+    assert {one.name for one in files.values()} == {
+        f"costs-Sum-per-orders-Sum-2022-10-06-2022-10-10.{ending}" for ending in ("csv", "html")
+    } | {"costs-Sum-per-orders-Sum-2022-10-06-2022-10-10.png"}
+    with files["CSV"].open(newline="") as file:
+        assert file.read() == shop.answer("/api/unit-metrics", "text/csv", **parameters)
+    assert files["PNG"].read_bytes().startswith(b"\x89PNG")
+    handed_over = files["A page to hand over"].read_text()
+    assert shop.stack.token not in handed_over
+    assert shop.stack.api_key not in handed_over
+    assert "127.0.0.1" not in re.sub(r"<script>.*?</script>", "", handed_over, flags=re.DOTALL)
+
+    requested: list[str] = []
+    with shop.browser.new_context(offline=True) as context:
+        page = context.new_page()
+        page.on("request", lambda request: requested.append(request.url))
+        page.on("console", lambda message: requested.append(message.text))
+        page.goto(files["A page to hand over"].as_uri())
+        shown_sentence(page, sentence)
+        read = "rows => rows.map(row => [...row.cells].map(cell => cell.dataset.number ?? cell.textContent))"
+        assert page.eval_on_selector_all("tbody tr", read) == rows
+        assert page.evaluate("window.hacked") is None
+        assert not page.locator("main img, main b").count()
+        assert not barriers(page)
+    assert requested == [files["A page to hand over"].as_uri()]
+
+
+@pytest.mark.parametrize(
+    ("look", "asked"),
+    [
+        ({"color_scheme": "light"}, UNIT_METRIC),
+        ({"color_scheme": "dark", "viewport": {"width": 360, "height": 640}}, UNIT_METRIC | {"shape": "lines"}),
+    ],
+)
+def test_nobody_is_kept_out(shop: Explorer, look: dict[str, Any], asked: dict[str, str]) -> None:
+    """What axe-core looks for; light, and dark in a narrow window, which does not scroll to the side."""
+    with shop.page(**look) as page:
+        page.goto(shop.url(**asked))
+        shown_sentence(page, re.compile("the faint line"))
+        assert not barriers(page)
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_a_page_of_which_nothing_was_asked_shows_a_saved_unit_metric(shop: Explorer) -> None:
+    """Whose groups are its own; of days without data it says so."""
+    with shop.page() as page:
+        page.goto(shop.url())
+        expect(page.locator("#status")).to_contain_text("there is no data in this range")
+        expect(page.locator("#what-value")).to_have_text("cost per order (saved unit metric)")
+        expect(page.locator("#group_by")).to_be_disabled()
+        page.goto(shop.url(saved="cost per order", **DAYS))
+        shown_sentence(page, re.compile("^cost per order by day and region"))
+        expect(page.locator("#picture .ytitle")).to_have_text("EUR <per> order")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (
+            {
+                "metric": "orders:Sum",
+                "range": "own",
+                "start_date": "1970-01-01",
+                "end_date": "2022-10-10",
+                "granularity": "hour",
+                "group_by": "region",
+            },
+            None,
+        ),
+        ({"metric": "orders:Sum", "group_by": "a,b,c,d"}, "group_by must name at most 3 keys"),
+        ({"metric": "orders:Sum", "granularty": "day"}, "did you mean granularity?"),
+        ({"metric": "orders:Summe"}, "metric_agg_func must be"),
+        ({"saved": "nothing"}, "nothing"),
+    ],
+)
+def test_an_error_is_told_in_the_words_of_the_api(shop: Explorer, asked: dict[str, str], said: str | None) -> None:
+    with shop.page() as page:
+        page.goto(shop.url(**asked))
+        if said:
+            expect(page.get_by_role("alert").filter(has_text=said)).to_be_visible()
+        else:
+            shown_sentence(page, re.compile("1970-01-01"))
+
+
+def test_an_empty_stream_says_how_to_push_the_first_file(stack: Stack, chromium: Browser, tmp_path: Path) -> None:
+    own = new_stream(stack, "explored emptiness")
+    log = tmp_path / "explorer.log"
+    with explorer(own.api_url, own.api_key, own.token, log) as address:
+        empty = Explorer(address, own, chromium, log)
+        with empty.page() as page:
+            page.goto(empty.url())
+            expect(page.locator("#table")).to_contain_text("unitstream push shop.csv")
+            assert not barriers(page)
+
+
+def test_a_rejected_token_is_told(stack: Stack, chromium: Browser, tmp_path: Path) -> None:
+    """Without the token, in the page as in the log."""
+    log = tmp_path / "explorer.log"
+    unknown = replace(stack, token="ds_unknown-token")
+    with explorer(stack.api_url, stack.api_key, unknown.token, log) as address:
+        refused = Explorer(address, unknown, chromium, log)
+        with refused.page() as page:
+            page.goto(refused.url(**UNIT_METRIC))
+            expect(page.get_by_role("alert").filter(has_text="the token names no stream")).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["/", "/_dash-layout", "/assets/explore.js"])
+def test_the_explorer_answers_to_its_own_names_only(shop: Explorer, path: str) -> None:
+    """A name that somebody gives to this machine's address opens nothing."""
+    port = urlsplit(shop.address).port
+    for host, status in (
+        (f"127.0.0.1:{port}", 200),
+        (f"localhost:{port}", 200),
+        (f"evil.example:{port}", 421),
+        ("[", 421),
+    ):
+        request = urllib.request.Request(f"{shop.address}{path}", headers={"Host": host})  # noqa: S310  # its own
+        code, policy = status_of(request)
+        assert (host, code) == (host, status)
+        assert status != 200 or "script-src 'self' 'sha256-" in policy
+
+
+def status_of(request: urllib.request.Request) -> tuple[int, str]:
+    """Return the status of an answer, and what a browser may do with it."""
+    try:
+        with urllib.request.urlopen(request) as response:  # noqa: S310  # the explorer's
+            return response.status, response.headers["Content-Security-Policy"]
+    except urllib.error.HTTPError as exc:
+        with exc:
+            return exc.code, ""
