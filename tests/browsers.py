@@ -44,7 +44,7 @@ def explorer(api_url: str, api_key: str, token: str, log: Path, *options: str) -
     """Run `unitstream explore` on a free port, and yield its address. What it says goes to `log`."""
     given = {"API_URL": api_url, "API_KEY": api_key, "DATA_STREAM_TOKEN": token}
     with log.open("w") as said:
-        command = [UNITSTREAM, "explore", "--port", "0", *options]
+        command = [str(UNITSTREAM), "explore", "--port", "0", *options]
         process = subprocess.Popen(command, env=os.environ | given, stdout=subprocess.PIPE, stderr=said, text=True)
     try:
         assert process.stdout is not None
