@@ -27,7 +27,7 @@ help: ## list the targets
 
 .PHONY: run
 run: .venv/.installed .local/ministack/.installed .local/sam/.installed ## bring up the whole stack on this machine until Ctrl-C (PORT= moves it)
-	@exec $(STACK_PYTHON) local/stack.py --port $(PORT) --sam $(SAM)
+	@exec $(STACK_PYTHON) local/stack.py --port $(PORT) --sam $(SAM) --unitstream $(VENV)/unitstream
 
 .PHONY: replay
 replay: .venv/.installed ## send every event of events/ to the running local stack and compare the answers

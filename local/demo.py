@@ -1,6 +1,6 @@
 """The demo's year: hourly costs and orders of a shop in three regions, the same on every machine.
 
-Orders follow the hour and the weekday, and grow; costs follow orders, but in one region they rose a month ago.
+Orders follow the hour and the weekday, and grow; costs follow orders, and in one region they rose a month ago.
 """
 
 from __future__ import annotations

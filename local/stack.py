@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import explorer
 from first_points import send_first_points
 
 from unitstream.rights import Right
@@ -62,6 +63,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=4566, help="where the stack listens on the loopback interface")
     parser.add_argument("--home", type=Path, default=REPOSITORY / ".local", help="where it keeps its files")
     parser.add_argument("--sam", default="sam", help="the SAM CLI")
+    parser.add_argument("--unitstream", type=Path, help="the command, which runs the explorer with a year of data")
     options = parser.parse_args()
     options.home.mkdir(parents=True, exist_ok=True)
 
@@ -75,8 +77,11 @@ def main() -> int:
             return 1
         try:
             with _ministack(options.home, options.port) as (endpoint, process):
-                _bring_up(options.home, options.sam, endpoint)
-                _serve(process)
+                settings = _bring_up(options.home, options.sam, endpoint)
+                with _explorer(options.unitstream, settings, options.home, options.port + 1) as explorer_url:
+                    _write_environment(options.home / "stack.env", settings | explorer_url)
+                    _say(f"Up. {options.home / 'stack.env'} has the addresses and keys; Ctrl-C stops the stack.")
+                    _serve(process)
         except StepFailed as failure:
             print(f"\nFailed: {failure}", file=sys.stderr)
             return 1
@@ -182,7 +187,8 @@ def _deploy(home: Path, sam: str, endpoint: str) -> None:
     _run([*deploy, "--parameter-overrides", *parameters], environment, home / "deploy.log")
 
 
-def _bring_up(home: Path, sam: str, endpoint: str) -> None:
+def _bring_up(home: Path, sam: str, endpoint: str) -> dict[str, str]:
+    """Deploy, make the demo stream and send first points to it. Returns what stack.env tells."""
     _deploy(home, sam, endpoint)
     session: Any = boto3.Session(LOCAL_KEY, LOCAL_KEY, region_name=LOCAL_REGION)
 
@@ -210,24 +216,32 @@ def _bring_up(home: Path, sam: str, endpoint: str) -> None:
         log.write_text("\n".join(event["message"] for event in events))
         answer = f"the first request was answered with {exc.code} {exc.read().decode()}"
         raise StepFailed(f"{answer}; the end of {log}:\n{_tail(log)}") from exc
-    _write_environment(
-        home / "stack.env",
-        {
-            "API_URL": api,
-            "INGEST_URL": url,
-            "API_KEY": key,
-            "DATA_STREAM_TOKEN": DEMO_TOKEN,
-            "WRITE_TOKEN": DEMO_WRITE_TOKEN,
-            "READ_TOKEN": DEMO_READ_TOKEN,
-            "STACK_NAME": STACK_NAME,
-            # Where the file is not in the current directory, it can be the environment: AWS's part of it too.
-            "AWS_ENDPOINT_URL": endpoint,
-            "AWS_REGION": LOCAL_REGION,
-            "AWS_ACCESS_KEY_ID": LOCAL_KEY,
-            "AWS_SECRET_ACCESS_KEY": LOCAL_KEY,
-        },
-    )
-    _say(f"Up. {home / 'stack.env'} has the addresses and keys; Ctrl-C stops the stack.")
+    return {
+        "API_URL": api,
+        "INGEST_URL": url,
+        "API_KEY": key,
+        "DATA_STREAM_TOKEN": DEMO_TOKEN,
+        "WRITE_TOKEN": DEMO_WRITE_TOKEN,
+        "READ_TOKEN": DEMO_READ_TOKEN,
+        "STACK_NAME": STACK_NAME,
+        # Where the file is not in the current directory, it can be the environment: AWS's part of it too.
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_REGION": LOCAL_REGION,
+        "AWS_ACCESS_KEY_ID": LOCAL_KEY,
+        "AWS_SECRET_ACCESS_KEY": LOCAL_KEY,
+    }
+
+
+@contextlib.contextmanager
+def _explorer(unitstream: Path | None, settings: dict[str, str], home: Path, port: int) -> Iterator[dict[str, str]]:
+    """Run the explorer, if there is the command, and yield what stack.env tells of it."""
+    if unitstream is None:
+        yield {}
+        return
+    with explorer.running(unitstream, settings, home, port) as address:
+        _say(f"The explorer: {address}")
+        print(f"Cost per order by region, beside the month before: {address}/{explorer.DEMO_QUESTION}")
+        yield {"EXPLORER_URL": address}
 
 
 def _allow_what_ministack_does_not_know(client: Any, outputs: dict[str, str]) -> None:

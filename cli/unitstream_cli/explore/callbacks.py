@@ -11,7 +11,7 @@ from unitstream.problems import InvalidRequest
 from unitstream_cli.answers import Refused
 from unitstream_cli.errors import CommandFailed
 from unitstream_cli.explore import controls, handover
-from unitstream_cli.explore.controls import Choices, asked_from, choices_of
+from unitstream_cli.explore.controls import Choices, as_defined, asked_from, choices_of
 from unitstream_cli.explore.figure import figure_of, groups_of
 from unitstream_cli.explore.layout import nothing_yet, problem, table_view
 from unitstream_cli.explore.question import Asked, asked_of, check, errors_of, single_filters
@@ -36,7 +36,7 @@ _OFFERED = (
     "top",
 )
 # Of a saved unit metric these are in its definition.
-_DEFINED = ("per", "group_by", "filter")
+_DEFINED = ("per", "group_by", "filter", "numerator_filter", "denominator_filter", "denominator_group_by")
 _READING = [(Output("progress", "hidden"), False, True)]
 
 
@@ -101,21 +101,22 @@ def steer(stream: Stream, search: str | None, values: dict[str, Any], before: st
         if not asked.is_something:
             asked = _first(stream)
         check(asked, today())
-        offers = _offers(stream, asked)
+        shown = as_defined(asked, stream.saved()) if asked.saved else asked
+        offers = _offers(stream, shown)
     except InvalidRequest as failure:
         return _unsteered(problem(errors_of(failure)))
     except CommandFailed as failure:
-        return _unsteered(problem(_sentences(failure)))
+        return _unsteered(problem(sentences(failure)))
     start, end = asked.timeframe(today())
     return {
         "search": asked.search() if chosen else no_update,
         "asked": asked.search(),
         "wrong": [],
-        "values": choices_of(asked, start, end)._asdict(),
+        "values": choices_of(shown, start, end)._asdict(),
         "options": offers,
         "disabled": dict.fromkeys(_DEFINED, asked.saved is not None),
         "own_days": asked.range != "own",
-        "halves": asked.per is None,
+        "halves": shown.per is None,
     }
 
 
@@ -133,7 +134,7 @@ def look(stream: Stream, search: str | None) -> dict[str, Any]:
             return empty | {"table": nothing_yet()}
         answer = stream.answer(asked)
     except CommandFailed as failure:
-        return empty | {"failed": problem(_sentences(failure))}
+        return empty | {"failed": problem(sentences(failure))}
     table = table_of(answer.document, asked, answer.shared)
     if not table.rows:
         nothing = f"{sentence(table)}: there is no data in this range. Choose other days, or fewer filters."
@@ -234,7 +235,7 @@ def _unsteered(wrong: list[Component]) -> dict[str, Any]:
     }
 
 
-def _sentences(failure: CommandFailed) -> list[str]:
+def sentences(failure: CommandFailed) -> list[str]:
     """Return what the API says, in its words."""
     details = [error["detail"] for error in failure.errors] if isinstance(failure, Refused) else []
     return [failure.message[:1].upper() + failure.message[1:], *details, *([failure.hint] if failure.hint else [])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain, combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -73,7 +74,7 @@ def choices_of(asked: Asked, start: str, end: str) -> Choices:
         asked.range,
         start,
         end,
-        asked.granularity or (None if asked.saved else "day"),
+        asked.granularity or "day",
         list(asked.group_by),
         single_filters(asked.filter),
         single_filters(asked.numerator_filter),
@@ -82,6 +83,24 @@ def choices_of(asked: Asked, start: str, end: str) -> Choices:
         asked.compare or "none",
         asked.shape,
         asked.top,
+    )
+
+
+def as_defined(asked: Asked, saved: Iterable[Mapping[str, Any]]) -> Asked:
+    """Return a question for a saved unit metric with what its definition says, for the controls to show."""
+    definition = next((one for one in saved if one["name"] == asked.saved), None)
+    if definition is None:
+        return asked
+    shared = definition.get("denominator_group_by")
+    names = ("group_by", "filter", "numerator_filter", "denominator_filter")
+    lists: dict[str, Any] = {name: tuple(definition.get(name, ())) for name in names}
+    return replace(
+        asked,
+        metric=definition["numerator"],
+        per=definition["denominator"],
+        granularity=asked.granularity or definition.get("granularity"),
+        denominator_group_by=None if shared is None else tuple(shared),
+        **lists,
     )
 
 

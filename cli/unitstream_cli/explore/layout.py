@@ -67,7 +67,7 @@ def _controls() -> Component:
             _one("per", "Divided by", clearable=True, placeholder="nothing"),
             _one("range", "Days", controls.in_words(controls.RANGES)),
             html.Div([_day("start_date", "From"), _day("end_date", "To")], id="own_days", hidden=True),
-            _one("granularity", "By", controls.offered(controls.GRANULARITIES), placeholder="as saved"),
+            _one("granularity", "By", controls.offered(controls.GRANULARITIES)),
             _several("group_by", "Group by"),
             _several("filter", "Filter"),
             html.Div(
