@@ -90,6 +90,10 @@ soak: .venv/.installed dynamodb-local ## a long run of requests with every fault
 push-million: .venv/.installed dynamodb-local ## push a million rows through faults and a kill, and compare the table (ROWS= for fewer)
 	@PYTHONPATH=layers/common:cli:functions:local:tests $(VENV)/python tests/benchmarks/push.py $(if $(ROWS),--rows $(ROWS))
 
+.PHONY: screenshots
+screenshots: .venv/.installed browser ## take the pictures of the explorer in docs/ anew, beside `make run`
+	@PYTHONPATH=layers/common:cli:tests $(VENV)/python tests/screenshots.py
+
 .PHONY: format
 format: .venv/.installed ## mend what ruff can mend
 	$(VENV)/ruff check --fix .

@@ -262,6 +262,15 @@ def test_sums_alone_are_stacked(agg_func: str, shape: Shape, kind: str) -> None:
     assert {trace["type"] for trace in figure["data"]} == {kind}
 
 
+def test_thousands_of_bars_are_steps_which_a_browser_draws_at_once() -> None:
+    """One path a group; unless some lie below zero, where steps would cross."""
+    days = {"start_date": "2022-01-01", "end_date": "2022-12-31"}
+    for value, kind in ((1.0, "scatter"), (-1.0, "bar")):
+        document = view("Sum", {str(number): [value] for number in range(50)}) | days
+        figure = figure_of(table(document), Asked("costs:Sum", top=50))
+        assert {trace["type"] for trace in figure["data"]} == {kind}
+
+
 def test_days_without_data_are_gaps() -> None:
     figure = figure_of(table(view("Sum", {"b": MANY["b"]})), Asked("costs:Sum", shape="lines"))
     (trace,) = figure["data"]

@@ -28,6 +28,8 @@ _PATTERNS = ("", "/", ".", "x")
 # With more lines than this, a list of all values at a place hides the picture.
 _MOST_IN_ONE_HOVER = 12
 _MOST_PERIODS = 20_000
+# More bars than these take a browser a second; steps, which look like them, are one path a group.
+_MOST_BARS = 4_000
 
 
 class Drawn(NamedTuple):
@@ -90,8 +92,8 @@ def figure_of(table: Table, asked: Asked) -> dict[str, Any]:
     """Return the picture of a table: stacked bars or lines for sums, lines for everything else."""
     groups = groups_of(table, asked.top)
     every = periods_of(table)
-    stacked = table.adds_up and asked.shape == "bars"
     drawn = [*groups.top, *([groups.rest] if groups.rest else [])]
+    stacked = _stacked(drawn, every) if table.adds_up and asked.shape == "bars" else None
     number = _format([value for one in drawn for value in one.now.values() if value is not None])
     traces = []
     for place, one in enumerate(drawn):
@@ -101,7 +103,14 @@ def figure_of(table: Table, asked: Asked) -> dict[str, Any]:
         traces.append(_trace(one, every, look, number, stacked=stacked))
     if table.before and stacked:
         traces.append(_faint(_all_before(drawn, every), every, None, number))
-    return {"data": traces, "layout": _layout(table, stacked=stacked, lines=len(drawn))}
+    return {"data": traces, "layout": _layout(table, stacked=stacked is not None, lines=len(drawn))}
+
+
+def _stacked(drawn: Sequence[Drawn], every: list[str]) -> str:
+    """Return as what values are stacked. Below zero, steps would cross."""
+    many = len(drawn) * len(every) > _MOST_BARS
+    falls = any(value is not None and value < 0 for one in drawn for value in one.now.values())
+    return "steps" if many and not falls else "bars"
 
 
 def _look(place: int, *, is_rest: bool) -> dict[str, str]:
@@ -115,13 +124,17 @@ def _look(place: int, *, is_rest: bool) -> dict[str, str]:
     }
 
 
-def _trace(one: Drawn, every: list[str], look: dict[str, str], number: str, *, stacked: bool) -> dict[str, Any]:
-    shared = {
+def _trace(one: Drawn, every: list[str], look: dict[str, str], number: str, *, stacked: str | None) -> dict[str, Any]:
+    """Return a group's bars, its steps in a stack, or its line."""
+    shared: dict[str, Any] = {
         "name": plain(one.name),
         "x": every,
         "y": [one.now.get(period) for period in every],
         "hovertemplate": f"%{{y:{number}}}",
     }
+    if stacked == "steps":
+        line = {"color": look["colour"], "width": 0.5, "shape": "hvh"}
+        return shared | {"type": "scatter", "mode": "lines", "stackgroup": "all", "line": line}
     if stacked:
         pattern = {"pattern": {"shape": look["pattern"]}} if look["pattern"] else {}
         return shared | {"type": "bar", "marker": {"color": look["colour"], "line": {"width": 0}} | pattern}
