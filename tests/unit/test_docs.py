@@ -151,7 +151,14 @@ def test_every_field_and_count_is_explained() -> None:
 
 # Where a command, or a group of them, is explained; the reads share a section.
 TOKENS = "Streams and tokens"
-SECTIONS = {"push": "Push", "delete": "Delete", "replay": "Replay", "streams": TOKENS, "tokens": TOKENS}
+SECTIONS = {
+    "push": "Push",
+    "delete": "Delete",
+    "replay": "Replay",
+    "explore": "Explore",
+    "streams": TOKENS,
+    "tokens": TOKENS,
+}
 READS = "Views and unit metrics"
 
 
