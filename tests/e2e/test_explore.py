@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -11,10 +12,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+import demo
 import pytest
-from browsers import barriers, browser, explorer
+from browsers import UNITSTREAM, barriers, browser, explorer
+from explorer import DEMO_QUESTION, running
 from playwright.sync_api import expect
-from support import point, request_body
+from support import free_port, point, request_body
 
 from unitstream_cli.admin.registry import Registry
 from unitstream_cli.explore.table import digits
@@ -157,6 +160,7 @@ def test_choose_group_filter_and_compare_by_keyboard_then_reload_and_go_back(sho
         choose(page, "compare", "the timeframe before")
         shown_sentence(page, re.compile("the faint line: 2022-10-01 to 2022-10-05$"))
         choose(page, "numerator_filter", "region is not us")
+        expect(page.locator("#rows td.number:empty").first).to_be_attached(timeout=WAITS_MS)
         expect(page.locator("#rows tbody tr")).to_have_count(15)
         asked = {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
         assert asked == UNIT_METRIC | {"numerator_filter": "-region:us"}
@@ -332,3 +336,29 @@ def status_of(request: urllib.request.Request) -> tuple[int, str]:
     except urllib.error.HTTPError as exc:
         with exc:
             return exc.code, ""
+
+
+def test_make_run_has_an_explorer_with_a_demo_in_it(
+    stack: Stack, chromium: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here with three days of the year, in a stream of their own: cost per order by region, with a line for each."""
+    monkeypatch.setattr(demo, "DAYS", 3)
+    own = new_stream(stack, "explored demo")
+    settings = {"API_URL": own.api_url, "API_KEY": own.api_key, "DATA_STREAM_TOKEN": own.token}
+    with running(UNITSTREAM, settings, tmp_path, free_port()) as address:
+        wait_for(tmp_path / "demo.log", "Received")
+        wait_for(tmp_path / "explorer.log", address)
+        shown = Explorer(address, own, chromium, tmp_path / "explorer.log")
+        with shown.page() as page:
+            page.goto(f"{address}/{DEMO_QUESTION}")
+            shown_sentence(page, re.compile("^costs:Sum per orders:Sum by day and region"))
+            names = page.locator("#picture .legendtext").all_text_contents()
+    assert sorted(names) == ["ap", "eu", "us"]
+
+
+def wait_for(log: Path, text: str) -> None:
+    """Wait until a file says something."""
+    give_up = time.monotonic() + WAITS_MS / 1000
+    while not log.exists() or text not in log.read_text():
+        assert time.monotonic() < give_up, log
+        time.sleep(0.1)

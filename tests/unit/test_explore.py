@@ -11,6 +11,7 @@ from decimal import Decimal
 from html import unescape
 from typing import TYPE_CHECKING, Any, get_args
 
+import demo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +44,8 @@ from unitstream_cli.explore.table import page_of as rows_of_page
 from unitstream_cli.main import app
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from unitstream_cli.explore.table import Table
 
 TODAY = date(2026, 11, 25)
@@ -334,3 +337,15 @@ def test_without_dash_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch)
     assert result.exit_code == ExitCode.USAGE
     assert 'pip install "unitstream[explore]"' in result.stderr
     assert importlib.util.find_spec("dash")
+
+
+# --- the demo ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_demos_year_is_the_same_on_every_machine(tmp_path: Path) -> None:
+    """Hourly orders and costs of three regions, up to yesterday."""
+    demo.write(tmp_path / "demo.csv", TODAY)
+    header, first, *_, last = (tmp_path / "demo.csv").read_text().splitlines()
+    assert header == "timestamp,region,orders,costs"
+    assert (first, last) == ("2025-11-25 00:00:00,eu,55,150.40", "2026-11-24 23:00:00,ap,72,253.46")
+    assert len((tmp_path / "demo.csv").read_text().splitlines()) == 1 + 365 * 24 * 3
