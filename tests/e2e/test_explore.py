@@ -110,10 +110,16 @@ def shop(stack: Stack, chromium: Browser, tmp_path_factory: pytest.TempPathFacto
 
 
 def choose(page: Page, name: str, option: str) -> None:
-    """Choose something by the keyboard: open, take it, close."""
+    """Choose something by the keyboard: open, take it, close. A list that opens draws the focus to itself first."""
     page.press(f"#{name}", "Enter")
-    page.get_by_role("option", name=option, exact=True).locator("input").press("Space")
+    expect(page.locator(".dash-dropdown-content :focus")).to_be_attached()
+    entry = page.get_by_role("option", name=option, exact=True).locator("input")
+    entry.focus()
+    expect(entry).to_be_focused()
+    page.keyboard.press("Space")
+    expect(page.locator(f"#{name}-value")).to_contain_text(option)
     page.keyboard.press("Escape")
+    expect(page.locator(".dash-dropdown-content")).to_have_count(0)
 
 
 def shown_sentence(page: Page, text: str | re.Pattern[str]) -> None:

@@ -77,6 +77,7 @@ def connect(app: Any, stream: Stream) -> None:
     )(lambda search, _: look(stream, search))
     app.callback(
         Output("download", "data"),
+        Output("failed", "children", allow_duplicate=True),
         Input("csv", "n_clicks"),
         Input("hand_over", "n_clicks"),
         State("asked", "data"),
@@ -151,18 +152,18 @@ def look(stream: Stream, search: str | None) -> dict[str, Any]:
     }
 
 
-def download(stream: Stream, search: str | None) -> Any:
-    """Return the file of the button that was pressed."""
+def download(stream: Stream, search: str | None) -> tuple[Any, list[Component]]:
+    """Return the file of the button that was pressed, or what keeps it from being made."""
     asked = asked_of(search or "", today())
     try:
         answer = stream.answer(asked)
         table = table_of(answer.document, asked, answer.shared)
         if ctx.triggered_id == "csv":
-            return _file(stream.csv(asked).decode(), handover.file_name(table, "csv"), "text/csv")
-    except CommandFailed:
-        return no_update  # the page has said so already, or says it when it reads again
+            return _file(stream.csv(asked).decode(), handover.file_name(table, "csv"), "text/csv"), []
+    except CommandFailed as failure:
+        return no_update, problem(sentences(failure))
     page = handover.page_of(table, figure_of(table, asked), asked, answer.read_at, _parts())
-    return _file(page, handover.file_name(table, "html"), "text/html")
+    return _file(page, handover.file_name(table, "html"), "text/html"), []
 
 
 def _file(content: str, name: str, kind: str) -> dict[str, Any]:

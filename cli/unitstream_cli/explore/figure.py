@@ -134,7 +134,10 @@ def _trace(one: Drawn, every: list[str], look: dict[str, str], number: str, *, s
     }
     if stacked == "steps":
         line = {"color": look["colour"], "width": 0.5, "shape": "hvh"}
-        return shared | {"type": "scatter", "mode": "lines", "stackgroup": "all", "line": line}
+        filled = {"fillcolor": look["colour"]} | (
+            {"fillpattern": {"shape": look["pattern"]}} if look["pattern"] else {}
+        )
+        return shared | {"type": "scatter", "mode": "lines", "stackgroup": "all", "line": line} | filled
     if stacked:
         pattern = {"pattern": {"shape": look["pattern"]}} if look["pattern"] else {}
         return shared | {"type": "bar", "marker": {"color": look["colour"], "line": {"width": 0}} | pattern}

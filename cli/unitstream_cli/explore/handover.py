@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Nothing may be loaded, from anywhere.
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 _LONGEST_NAME = 80
+_NUMBER = ' class="number"'
 
 
 def page_of(table: Table, figure: dict[str, Any], asked: Asked, read_at: datetime, parts: dict[str, str]) -> str:
@@ -66,7 +67,9 @@ def file_name(table: Table, ending: str) -> str:
 
 
 def _table(table: Table, asked: Asked) -> str:
-    heads = "".join(f'<th scope="col">{escape(column.title)}</th>' for column in table.columns)
+    heads = "".join(
+        f'<th scope="col"{_NUMBER if column.is_number else ""}>{escape(column.title)}</th>' for column in table.columns
+    )
     rows = "".join(_row(table.columns, row) for row in sorted_rows(table, asked.sort))
     totals = "".join(_row(table.columns, row) for row in _totals(table))
     return (
@@ -93,7 +96,7 @@ def _cell(column: Column, value: Any) -> str:
     if not column.is_number:
         return f"<td>{escape(str(value))}</td>"
     text = shown(column, value)
-    return f'<td class="number" data-number="{digits(value)}" data-shown="{text}">{text}</td>'
+    return f'<td{_NUMBER} data-number="{digits(value)}" data-shown="{text}">{text}</td>'
 
 
 def _listed(value: Any) -> str:

@@ -89,12 +89,12 @@ def _controls() -> Component:
 
 
 def _one(name: str, title: str, options: controls.Options | None = None, **more: Any) -> Component:
-    chosen = dcc.Dropdown(id=name, options=options or [], **({"clearable": False} | more))
+    chosen = dcc.Dropdown(id=name, options=options or [], maxHeight=320, **({"clearable": False} | more))
     return html.Div([html.Label(title, htmlFor=name, id=f"{name}-label"), chosen], className="control")
 
 
 def _several(name: str, title: str) -> Component:
-    chosen = dcc.Dropdown(id=name, options=[], multi=True, placeholder="nothing")
+    chosen = dcc.Dropdown(id=name, options=[], multi=True, placeholder="nothing", maxHeight=320)
     return html.Div([html.Label(title, htmlFor=name, id=f"{name}-label"), chosen], className="control")
 
 
