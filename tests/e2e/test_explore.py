@@ -89,7 +89,7 @@ def chromium() -> Iterator[Browser]:
 def new_stream(stack: Stack, name: str) -> Stack:
     """Return the stack with the token of a stream of its own."""
     registry = Registry(stack.client("dynamodb"), stack.outputs()["StreamsTableName"])
-    return replace(stack, token=registry.create(name)[1])
+    return replace(stack, token=registry.create(name).secret)
 
 
 @pytest.fixture(scope="module")

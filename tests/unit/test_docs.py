@@ -156,12 +156,8 @@ SECTIONS = {
     "delete": "Delete",
     "replay": "Replay",
     "explore": "Explore",
-<<<<<<< HEAD
     "streams": TOKENS,
     "tokens": TOKENS,
-=======
-    "streams": "Streams and tokens",
->>>>>>> 076f00a (Tests of the demo)
 }
 READS = "Views and unit metrics"
 
