@@ -21,6 +21,18 @@ _STOPS_WITHIN_SECONDS = 5
 
 
 @contextlib.contextmanager
+def beside(unitstream: Path | None, settings: Mapping[str, str], home: Path, port: int) -> Iterator[dict[str, str]]:
+    """Run the explorer, if there is the command, say where it is, and yield what stack.env tells of it."""
+    if unitstream is None:
+        yield {}
+        return
+    with running(unitstream, settings, home, port) as address:
+        print(f"\n▸ The explorer: {address}")
+        print(f"Cost per order by region, beside the month before: {address}/{DEMO_QUESTION}", flush=True)
+        yield {"EXPLORER_URL": address}
+
+
+@contextlib.contextmanager
 def running(unitstream: Path, settings: Mapping[str, str], home: Path, port: int) -> Iterator[str]:
     """Run the explorer with the stack's settings, on `port` or another one, and push the demo's year meanwhile.
 

@@ -78,7 +78,7 @@ def main() -> int:
         try:
             with _ministack(options.home, options.port) as (endpoint, process):
                 settings = _bring_up(options.home, options.sam, endpoint)
-                with _explorer(options.unitstream, settings, options.home, options.port + 1) as explorer_url:
+                with explorer.beside(options.unitstream, settings, options.home, options.port + 1) as explorer_url:
                     _write_environment(options.home / "stack.env", settings | explorer_url)
                     _say(f"Up. {options.home / 'stack.env'} has the addresses and keys; Ctrl-C stops the stack.")
                     _serve(process)
@@ -230,18 +230,6 @@ def _bring_up(home: Path, sam: str, endpoint: str) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": LOCAL_KEY,
         "AWS_SECRET_ACCESS_KEY": LOCAL_KEY,
     }
-
-
-@contextlib.contextmanager
-def _explorer(unitstream: Path | None, settings: dict[str, str], home: Path, port: int) -> Iterator[dict[str, str]]:
-    """Run the explorer, if there is the command, and yield what stack.env tells of it."""
-    if unitstream is None:
-        yield {}
-        return
-    with explorer.running(unitstream, settings, home, port) as address:
-        _say(f"The explorer: {address}")
-        print(f"Cost per order by region, beside the month before: {address}/{explorer.DEMO_QUESTION}")
-        yield {"EXPLORER_URL": address}
 
 
 def _allow_what_ministack_does_not_know(client: Any, outputs: dict[str, str]) -> None:
