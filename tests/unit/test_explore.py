@@ -326,7 +326,7 @@ def test_text_is_text_in_the_page_to_hand_over() -> None:
 def test_an_answer_that_is_too_large_says_what_to_narrow() -> None:
     """In the words of the API."""
     detail = "The view has more than 200,000 cells: choose a shorter range of days."
-    told = callbacks.sentences(Refused(f"the service answered 400 Too much for one answer. {detail}", [], "too-large"))
+    told = callbacks.sentences(Refused(f"the service answered 400 Too much for one answer. {detail}", kind="too-large"))
     assert told == [f"The service answered 400 Too much for one answer. {detail}"]
 
 
