@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 WAITS_MS = 60_000
+AS_WIDE_AS_ITS_ROOM = """() => {
+  const [picture, drawn] = ["#picture", "#picture .main-svg"].map(one => document.querySelector(one));
+  return drawn.clientWidth === picture.clientWidth && drawn.clientHeight === picture.clientHeight;
+}"""
 
 
 class Shot(NamedTuple):
@@ -58,6 +62,8 @@ def take(chromium: Browser, address: str, shot: Shot) -> None:
         expect(page.locator("#picture .main-svg .trace").first).to_be_attached(timeout=WAITS_MS)
         expect(page.locator("#rows td[data-number]").first).to_be_visible(timeout=WAITS_MS)
         expect(page.locator("#progress")).to_be_hidden(timeout=WAITS_MS)
+        # It is drawn before it knows how much room there is.
+        page.wait_for_function(AS_WIDE_AS_ITS_ROOM, timeout=WAITS_MS)
         page.screenshot(path=REPOSITORY / "docs" / shot.file)
 
 
