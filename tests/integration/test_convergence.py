@@ -40,7 +40,7 @@ def deliveries(draw: st.DrawFn) -> list[list[Delivered]]:
     return [lane for lane in lanes if lane]
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(lanes=deliveries(), stale=st.sampled_from([0.0, 0.5]), seed=st.integers(0, 9), single_days=st.booleans())
 def test_every_delivery_converges_and_every_count_is_true(
     *,

@@ -61,7 +61,7 @@ def statement_faults(*kinds: str) -> st.SearchStrategy[dict[str, float]]:
 
 
 on_shared_servers = settings(
-    max_examples=14, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 
