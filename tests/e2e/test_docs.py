@@ -97,7 +97,7 @@ def test_the_recipes_of_reading_can_be_typed(shell: Callable[[str], str]) -> Non
     spreadsheet, panel = (one.replace("unitstream ", ".venv/bin/unitstream ") for one in blocks(READING))
     tables = shell(f"{spreadsheet}\ncat unit-costs.csv regions.csv orders.csv").splitlines()
     assert "2022-01-01,us,9.0,1" in tables
-    assert "total,,29.5,2" in tables
+    assert "total of all,,29.5,2" in tables
     assert [line for line in tables if line.startswith("2022-10-01 00:00:00;eu;4,0;")]
     rows = shell(panel).splitlines()
     assert "2022-10-31,us,3.0,1" in rows
