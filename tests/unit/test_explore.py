@@ -140,6 +140,8 @@ def test_a_range_ends_today(span: Range, start: str, end: str) -> None:
             "?metric=orders:Sum&range=own&start_date=2022-02-30&end_date=2022-03-01",
             "start_date must be a day that exists",
         ),
+        ("?metric=orders:Sum&start_date=2022-02-30&end_date=2022-03-01", "start_date must be a day that exists"),
+        ("?metric=orders:Sum&range=7d&start_date=2022-03-01", "leave one out"),
         ("?metric=orders:Sum&range=own&start_date=2022-03-02&end_date=2022-03-01", "lies before start_date"),
         ("?metric=orders:Sum&top=51", "top must be a whole number from 1 to 50"),
         ("?metric=orders:Sum&page=0", "page must be a whole number from 1 to 999,999"),

@@ -140,7 +140,7 @@ def asked_of(search: str, today: date) -> Asked:
         text("metric"),
         text("per"),
         text("saved"),
-        parameters.choice("range", _RANGES) or "30d",
+        parameters.choice("range", _RANGES) or ("own" if query.keys() & {"start_date", "end_date"} else "30d"),
         text("start_date"),
         text("end_date"),
         parameters.choice("granularity", _GRANULARITIES),
@@ -155,6 +155,8 @@ def asked_of(search: str, today: date) -> Asked:
         sort=text("sort"),
         page=_number(parameters, "page", 1, _LARGEST),
     )
+    if asked.range != "own" and (asked.start_date or asked.end_date):
+        parameters.wrong("range", "range_and_days", "range says other days than start_date and end_date: leave one out")
     parameters.checked(asked)
     check(asked, today)
     return asked
