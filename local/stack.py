@@ -41,8 +41,8 @@ STAGE = "v1"
 # Known to everybody, so it exists in the local stack only: the events in events/ carry it.
 DEMO_TOKEN = "ds_local-demo-stream-0000000000000000000000000"  # noqa: S105  # it opens nothing
 # Of the same stream, each with one right.
-DEMO_WRITE_TOKEN = "ds_local-demo-writer-0000000000000000000000000"  # noqa: S105  # as above
-DEMO_READ_TOKEN = "ds_local-demo-reader-0000000000000000000000000"  # noqa: S105  # as above
+DEMO_WRITE_TOKEN = "ds_local-demo-writer-0000000000000000000000000"  # noqa: S105  # of the local stack alone
+DEMO_READ_TOKEN = "ds_local-demo-reader-0000000000000000000000000"  # noqa: S105  # of the local stack alone
 DEMO_STREAM_ID = DEMO_NAME = "demo"
 STARTS_WITHIN_SECONDS = 60
 # Less than the command waits for an answer of the local stack.

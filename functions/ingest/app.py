@@ -19,7 +19,7 @@ from unitstream.days import Counts, Deletions
 from unitstream.deleting import Deleter
 from unitstream.dynamodb import LONGEST_CALL, create_client
 from unitstream.payload import indexes_of, parse
-from unitstream.problems import InvalidRequest, OutOfTime, StreamNotFound, TooMuch, pointer
+from unitstream.problems import InvalidRequest, OutOfTime, StreamNotFound, pointer
 from unitstream.questions import delete_question, dry_run_of
 from unitstream.rights import Right
 from unitstream.rounds import Effort, Origin
@@ -29,7 +29,6 @@ from unitstream.table import Table
 from unitstream_http import (
     RETRY_AFTER_SECONDS,
     TOKEN_HEADER,
-    answer_too_large,
     body_of,
     create_resolver,
     deadline_of,
@@ -177,11 +176,6 @@ def token_unknown(_: StreamNotFound) -> Response[str]:
     method = app.current_event.http_method
     place = TOKEN_HEADER if method == "DELETE" else "data_stream_token"
     return stream_not_found(place, f" Nothing was {DONE_BY[method]}.")
-
-
-@app.exception_handler(TooMuch)
-def too_much(exc: TooMuch) -> Response[str]:
-    return answer_too_large(exc)
 
 
 @app.exception_handler(OutOfTime)

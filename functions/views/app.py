@@ -32,7 +32,6 @@ from unitstream.views import UnitMetric, View
 from unitstream_http import (
     RETRY_AFTER_SECONDS,
     TOKEN_HEADER,
-    answer_too_large,
     body_of,
     create_resolver,
     deadline_of,
@@ -255,11 +254,6 @@ def unit_metric_unknown(_: UnitMetricNotFound) -> Response[str]:
         "No such unit metric",
         "The stream has no saved unit metric of that name.",
     )
-
-
-@app.exception_handler(TooMuch)
-def too_much(exc: TooMuch) -> Response[str]:
-    return answer_too_large(exc)
 
 
 @app.exception_handler(OutOfTime)

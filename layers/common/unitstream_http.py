@@ -30,6 +30,7 @@ from unitstream.problems import (
     InvalidRequest,
     RightMissing,
     StreamNotFound,
+    TooMuch,
     invalid_body,
 )
 from unitstream.rights import Right
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
     from unitstream.parameters import Query
-    from unitstream.problems import TooMuch
     from unitstream.streams import Stream, StreamsTable
 
 Question = TypeVar("Question")
@@ -68,6 +68,10 @@ def create_resolver() -> APIGatewayRestResolver:
     @app.not_found
     def route_not_found(_: NotFoundError) -> Response[str]:
         return problem(HTTPStatus.NOT_FOUND, "route-not-found", "No such route", "The API has no such path or method.")
+
+    @app.exception_handler(TooMuch)
+    def too_much(exc: TooMuch) -> Response[str]:
+        return problem(HTTPStatus.BAD_REQUEST, "answer-too-large", "Too much for one answer", exc.detail)
 
     @app.exception_handler(RightMissing)
     def right_missing(exc: RightMissing) -> Response[str]:
@@ -214,10 +218,6 @@ def stream_not_found(place: str, ending: str = "") -> Response[str]:
     """Return the problem of a token in `place` that opens nothing. `ending` is a further sentence."""
     detail = f"The token in {place} names no stream, was revoked, or has expired.{ending}"
     return problem(HTTPStatus.NOT_FOUND, "stream-not-found", "No stream found", detail)
-
-
-def answer_too_large(exc: TooMuch) -> Response[str]:
-    return problem(HTTPStatus.BAD_REQUEST, "answer-too-large", "Too much for one answer", exc.detail)
 
 
 def invalid_request(exc: InvalidRequest, ending: str) -> Response[str]:

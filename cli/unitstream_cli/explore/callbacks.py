@@ -42,6 +42,18 @@ _READING = [(Output("progress", "hidden"), False, True)]
 
 def connect(app: Any, stream: Stream) -> None:
     """Give a Dash app, which has types for a part of itself, its callbacks."""
+    _connect_question(app, stream)
+    _connect_answer(app, stream)
+    dress = ClientsideFunction("explore", "dress")
+    app.clientside_callback(dress, Output("picture", "figure"), Input("drawn", "data"), prevent_initial_call=True)
+    png = ClientsideFunction("explore", "png")
+    # Nothing is written: what a callback has to name is the button itself.
+    app.clientside_callback(
+        png, Output("png", "title"), Input("png", "n_clicks"), State("noted", "data"), prevent_initial_call=True
+    )
+
+
+def _connect_question(app: Any, stream: Stream) -> None:
     app.callback(
         {
             "search": Output("url", "search"),
@@ -60,6 +72,9 @@ def connect(app: Any, stream: Stream) -> None:
         },
         running=_READING,
     )(lambda search, values, before: steer(stream, search, values, before))
+
+
+def _connect_answer(app: Any, stream: Stream) -> None:
     app.callback(
         {
             "drawn": Output("drawn", "data"),
@@ -84,13 +99,6 @@ def connect(app: Any, stream: Stream) -> None:
         running=_READING,
         prevent_initial_call=True,
     )(lambda _csv, _page, search: download(stream, search))
-    dress = ClientsideFunction("explore", "dress")
-    app.clientside_callback(dress, Output("picture", "figure"), Input("drawn", "data"), prevent_initial_call=True)
-    png = ClientsideFunction("explore", "png")
-    # Nothing is written: what a callback has to name is the button itself.
-    app.clientside_callback(
-        png, Output("png", "title"), Input("png", "n_clicks"), State("noted", "data"), prevent_initial_call=True
-    )
 
 
 def steer(stream: Stream, search: str | None, values: dict[str, Any], before: str | None) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def explore(
         )
     from werkzeug.serving import make_server  # noqa: PLC0415  # comes with Dash, which is an extra
 
-    from unitstream_cli.explore.server import build  # noqa: PLC0415  # as above
+    from unitstream_cli.explore.server import build  # noqa: PLC0415  # it imports Dash, which is an extra
 
     try:
         server = make_server(host, port, build(service, [host]), threaded=True)

@@ -130,13 +130,13 @@ def asked_from(choices: Choices, before: Asked, dimensions: Mapping[str, Dimensi
     return Asked(
         metric,
         per,
-        granularity=None if choices.granularity == "day" else choices.granularity,  # type: ignore[arg-type]  # as above
+        granularity=None if choices.granularity == "day" else choices.granularity,  # type: ignore[arg-type]  # one of the control
         group_by=group_by,
         filter=_kept(choices.filter, keys),
         numerator_filter=_kept(sides[0], keys),
         denominator_filter=_kept(sides[1], keys),
         denominator_group_by=_shared(choices.denominator_group_by, group_by) if per else None,
-        **common,  # type: ignore[arg-type]  # as above
+        **common,  # type: ignore[arg-type]  # the controls offer no other words
     )
 
 

@@ -73,7 +73,7 @@ def _guard(server: Any, hosts: frozenset[str], scripts: Iterable[str]) -> None:
         text = "The explorer does not answer to this name. --host or EXPLORER_HOSTS names others.\n"
         return Response(text, 421, content_type="text/plain")
 
-    @server.after_request  # type: ignore[untyped-decorator]  # as above
+    @server.after_request  # type: ignore[untyped-decorator]  # Dash's server may be one of several kinds
     def add_headers(response: Response) -> Response:
         response.headers.update(_HEADERS | {"Content-Security-Policy": policy})
         return response

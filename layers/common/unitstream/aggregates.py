@@ -165,7 +165,7 @@ class Aggregates:
                     if counts(period):
                         whole.merge(cell)  # type: ignore[arg-type]  # all cells are of one kind
                 by_group[group] = _total(whole)
-                everything.merge(whole)  # type: ignore[arg-type]  # as above
+                everything.merge(whole)  # type: ignore[arg-type]  # all cells are of one kind
         return Totals(by_group, _total(everything))
 
     def _cells_of(self, group: Group) -> dict[str, _Aggregate]:

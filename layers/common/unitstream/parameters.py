@@ -188,7 +188,7 @@ def _day_of(timestamp: str, zone: ZoneInfo | None) -> str | None:
     from pydantic_core import PydanticCustomError  # noqa: PLC0415  # most questions have days, and start without it
 
     from unitstream.timestamps import floor_hour  # noqa: PLC0415  # it brings pydantic_core
-    from unitstream.zones import local_day  # noqa: PLC0415  # as above
+    from unitstream.zones import local_day  # noqa: PLC0415  # only timestamps in a zone need it
 
     try:
         day, hour = floor_hour(timestamp)
