@@ -8,15 +8,21 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from playwright.sync_api import sync_playwright
 from support import REPOSITORY, skip_or_fail
+from werkzeug.serving import make_server
+
+from unitstream_cli.explore.server import build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from playwright.sync_api import Browser, Page
+
+    from unitstream_cli.settings import Service
 
 CHROMIUM = REPOSITORY / ".local" / "chromium" / "chromium"
 AXE = REPOSITORY / ".local" / "axe" / "package" / "axe.min.js"
@@ -57,6 +63,20 @@ def explorer(api_url: str, api_key: str, token: str, log: Path, *options: str) -
     finally:
         process.kill()
         process.wait()
+
+
+@contextlib.contextmanager
+def in_process(service: Service, give_up_after: float = 15.0) -> Iterator[str]:
+    """Run the explorer in this process, and yield its address."""
+    server = make_server("127.0.0.1", 0, build(service, (), give_up_after), threaded=True)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def barriers(page: Page) -> list[str]:

@@ -14,13 +14,16 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import demo
 import pytest
-from browsers import UNITSTREAM, barriers, browser, explorer
+from browsers import UNITSTREAM, barriers, browser, explorer, in_process
 from explorer import DEMO_QUESTION, running
 from playwright.sync_api import expect
+from stack import DEMO_READ_TOKEN, DEMO_WRITE_TOKEN
 from support import free_port, point, request_body
 
+from unitstream.periods import Timeframe, periods
 from unitstream_cli.admin.registry import Registry
 from unitstream_cli.explore.table import digits
+from unitstream_cli.settings import Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,12 +43,13 @@ WAITS_MS = 20_000
 
 @dataclass
 class Explorer:
-    """A running explorer, the token of its stream, and what its pages said and got."""
+    """A running explorer, the token of its stream, and what its pages said and got. `log` has what it said itself."""
 
     address: str
     stack: Stack
     browser: Browser
-    log: Path
+    folder: Path
+    log: Path | None = None
 
     def url(self, **asked: str) -> str:
         return f"{self.address}/?{urlencode(asked)}" if asked else f"{self.address}/"
@@ -54,7 +58,7 @@ class Explorer:
     def page(self, **context: Any) -> Iterator[Page]:
         """Open a page, of which nothing may go to the console, nor anywhere but to the explorer, nor hold a secret."""
         said: list[str] = []
-        traffic = self.log.with_suffix(".har")
+        traffic = self.folder / "traffic.har"
         recorded: dict[str, Any] = {
             "record_har_path": traffic,
             "record_har_url_filter": re.compile("/_dash-(?!component)"),
@@ -67,7 +71,7 @@ class Explorer:
             page.on("request", lambda request: said.append(request.url) if self._is_elsewhere(request.url) else None)
             yield page
             texts = [page.url, page.content()]
-        texts += [traffic.read_text(), self.log.read_text()]
+        texts += [file.read_text() for file in (traffic, self.log) if file]
         assert not [text for text in texts if self.stack.token in text or self.stack.api_key in text]
         assert not said
 
@@ -104,16 +108,17 @@ def shop(stack: Stack, chromium: Browser, tmp_path_factory: pytest.TempPathFacto
         ]
         assert own.post(request_body(points, own.token))[0] == 201
     assert own.change("PUT", "/api/unit-metrics/cost%20per%20order", SAVED)[0] == 200
-    log = tmp_path_factory.mktemp("explorer") / "explorer.log"
+    folder = tmp_path_factory.mktemp("explorer")
+    log = folder / "explorer.log"
     with explorer(own.api_url, own.api_key, own.token, log) as address:
-        yield Explorer(address, own, chromium, log)
+        yield Explorer(address, own, chromium, folder, log)
 
 
 def choose(page: Page, name: str, option: str) -> None:
     """Choose something by the keyboard: open, take it, close. A list that opens draws the focus to itself first."""
     page.press(f"#{name}", "Enter")
     expect(page.locator(".dash-dropdown-content :focus")).to_be_attached()
-    entry = page.get_by_role("option", name=option, exact=True).locator("input")
+    entry = page.locator(".dash-dropdown-content").get_by_label(option, exact=True)
     entry.focus()
     expect(entry).to_be_focused()
     page.keyboard.press("Space")
@@ -136,7 +141,10 @@ def cells(page: Page) -> list[list[str]]:
 
 
 def text_of(value: str | float | None) -> str:
-    return "" if value is None else value if isinstance(value, str) else digits(value)
+    words = {None: "", True: "yes", False: "no"}
+    return (
+        value if isinstance(value, str) else words[value] if value is None or isinstance(value, bool) else digits(value)
+    )
 
 
 def picked(document: dict[str, Any], *fields: str) -> list[list[str]]:
@@ -176,7 +184,18 @@ def test_choose_group_filter_and_compare_by_keyboard_then_reload_and_go_back(sho
         document = json.loads(shop.answer("/api/unit-metrics", **parameters))
         now = [f"current_timeframe_{part}" for part in ("unit_metric", "numerator", "denominator")]
         before = [f"previous_timeframe_{part}" for part in ("unit_metric", "numerator", "denominator")]
-        answered = picked(document, *now, "points", "previous_date", *before, "pop_diff", "pop_change")
+        fields = [
+            now[0],
+            before[0],
+            "pop_diff",
+            "pop_change",
+            *now[1:],
+            *before[1:],
+            "previous_date",
+            "complete",
+            "points",
+        ]
+        answered = picked(document, *fields)
         expect(page.locator("#rows td[data-number]").first).to_be_visible()
         assert cells(page) == answered
 
@@ -185,7 +204,7 @@ def test_choose_group_filter_and_compare_by_keyboard_then_reload_and_go_back(sho
         assert cells(page) == answered
         page.get_by_role("link", name="numerator", exact=True).click()
         expect(page.locator("th[aria-sort=descending]")).to_have_text("numerator")
-        numerators = [float(row[3]) for row in cells(page) if row[3]]
+        numerators = [float(row[6]) for row in cells(page) if row[6]]
         assert numerators == sorted(numerators, reverse=True)
         page.go_back()
         expect(page.locator("th[aria-sort=descending]")).to_have_count(0)
@@ -204,7 +223,7 @@ def test_text_from_dimensions_is_text_and_numbers_are_the_readers(shop: Explorer
         expect(page.locator("#picture .legendtext").filter(has_text="<img")).to_have_text(HOSTILE)
         page.focus("#filter")
         page.keyboard.press("Enter")
-        expect(page.get_by_role("option").filter(has_text="<img").first).to_contain_text(HOSTILE)
+        expect(page.locator(".dash-dropdown-content label").filter(has_text="<img").first).to_contain_text(HOSTILE)
         assert page.evaluate("window.hacked") is None
         assert not page.locator("main img, main b").count()
         first = page.locator("#rows td[data-number]").first
@@ -253,18 +272,22 @@ def test_what_is_shown_can_be_taken_away(shop: Explorer, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("look", "asked"),
+    ("look", "asked", "opened"),
     [
-        ({"color_scheme": "light"}, UNIT_METRIC),
-        ({"color_scheme": "dark", "viewport": {"width": 360, "height": 640}}, UNIT_METRIC | {"shape": "lines"}),
+        ({"color_scheme": "light"}, UNIT_METRIC, "what"),
+        ({"color_scheme": "dark", "viewport": {"width": 360, "height": 640}}, UNIT_METRIC | {"top": "5"}, "group_by"),
     ],
 )
-def test_nobody_is_kept_out(shop: Explorer, look: dict[str, Any], asked: dict[str, str]) -> None:
-    """What axe-core looks for; light, and dark in a narrow window, which does not scroll to the side."""
+def test_nobody_is_kept_out(shop: Explorer, look: dict[str, Any], asked: dict[str, str], opened: str) -> None:
+    """What axe-core looks for, in an open list too; light, and dark in a narrow window, which does not scroll aside."""
     with shop.page(**look) as page:
         page.goto(shop.url(**asked))
         shown_sentence(page, re.compile("the faint line"))
         assert not barriers(page)
+        page.press(f"#{opened}", "Enter")
+        expect(page.locator(".dash-dropdown-content :focus")).to_be_attached()
+        assert not barriers(page)
+        page.keyboard.press("Escape")
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
@@ -298,24 +321,71 @@ def test_an_error_is_told_in_the_words_of_the_api(shop: Explorer) -> None:
 
 def test_an_empty_stream_says_how_to_push_the_first_file(stack: Stack, chromium: Browser, tmp_path: Path) -> None:
     own = new_stream(stack, "explored emptiness")
-    log = tmp_path / "explorer.log"
-    with explorer(own.api_url, own.api_key, own.token, log) as address:
-        empty = Explorer(address, own, chromium, log)
+    with in_process(Service(own.api_url, own.api_key, own.token)) as address:
+        empty = Explorer(address, own, chromium, tmp_path)
         with empty.page() as page:
             page.goto(empty.url())
             expect(page.locator("#table")).to_contain_text("unitstream push shop.csv")
             assert not barriers(page)
 
 
-def test_a_rejected_token_is_told(stack: Stack, chromium: Browser, tmp_path: Path) -> None:
-    """Without the token, in the page as in the log."""
-    log = tmp_path / "explorer.log"
-    unknown = replace(stack, token="ds_unknown-token")
-    with explorer(stack.api_url, stack.api_key, unknown.token, log) as address:
-        refused = Explorer(address, unknown, chromium, log)
-        with refused.page() as page:
-            page.goto(refused.url(**UNIT_METRIC))
-            expect(page.get_by_role("alert").filter(has_text="the token names no stream")).to_be_visible()
+@pytest.mark.parametrize(
+    ("token", "api", "said"),
+    [
+        ("ds_unknown-token", "up", "the token names no stream"),
+        (DEMO_WRITE_TOKEN, "up", "This needs a token with the right to read"),
+        (DEMO_READ_TOKEN, "down", "there was no connection"),
+    ],
+)
+def test_what_keeps_the_explorer_from_reading_is_told(shop: Explorer, token: str, api: str, said: str) -> None:
+    """In the words of the command: a token that is unknown or may not read, an API that is down."""
+    url = f"http://127.0.0.1:{free_port()}" if api == "down" else shop.stack.api_url
+    with in_process(Service(url, shop.stack.api_key, token), give_up_after=0.5) as address:
+        kept_out = replace(shop, address=address, stack=replace(shop.stack, token=token), log=None)
+        with kept_out.page() as page:
+            page.goto(kept_out.url(**UNIT_METRIC))
+            expect(page.get_by_role("alert").filter(has_text=said)).to_be_visible(timeout=WAITS_MS)
+            expect(page.locator("#shown")).to_be_hidden()
+
+
+def test_an_answer_that_is_too_large_says_what_to_narrow(shop: Explorer) -> None:
+    """Hour by hour for two years, each with what it is compared with."""
+    hours = [
+        point(f"{day} {hour:02}:00:00", 1, "hours")
+        for day in periods(Timeframe("2020-01-01", "2021-12-31"), "day")
+        for hour in range(24)
+    ]
+    assert shop.stack.post(request_body(hours, shop.stack.token))[0] == 201
+    asked = {"metric": "hours:Sum", "per": "hours:Sum", "compare": "period"}
+    with shop.page() as page:
+        page.goto(shop.url(**asked, granularity="hour", start_date="2020-01-01", end_date="2021-12-31"))
+        told = page.get_by_role("alert").filter(has_text="choose a shorter range of days, a coarser granularity")
+        expect(told).to_be_visible(timeout=WAITS_MS)
+        choose(page, "granularity", "month")
+        shown_sentence(page, re.compile("by month, "))
+        expect(page.locator("#rows tbody tr")).to_have_count(24)
+
+
+def test_days_are_typed_and_one_that_is_missing_is_asked_for(shop: Explorer) -> None:
+    """The address keeps what cannot be answered, and a reload shows it again, to be mended."""
+    with shop.page(locale="en-US") as page:
+        page.goto(shop.url(metric="orders:Sum", **DAYS))
+        shown_sentence(page, re.compile("2022-10-06 to 2022-10-10$"))
+        page.focus("#end_date")
+        page.keyboard.type("10082022\n")
+        shown_sentence(page, re.compile("2022-10-06 to 2022-10-08$"))
+        page.fill("#end_date", "")
+        page.press("#end_date", "Enter")
+        wrong = page.get_by_role("alert").filter(has_text="end_date is required")
+        expect(wrong).to_be_visible()
+        expect(page.locator("#shown")).to_be_hidden()
+        page.reload()
+        expect(wrong).to_be_visible()
+        assert page.input_value("#start_date") == "2022-10-06"
+        page.fill("#end_date", "2022-10-09")
+        page.press("#end_date", "Enter")
+        shown_sentence(page, re.compile("2022-10-06 to 2022-10-09$"))
+        expect(wrong).to_have_count(0)
 
 
 @pytest.mark.parametrize("path", ["/", "/_dash-layout", "/assets/explore.js"])
@@ -354,7 +424,7 @@ def test_make_run_has_an_explorer_with_a_demo_in_it(
     with running(UNITSTREAM, settings, tmp_path, free_port()) as address:
         wait_for(tmp_path / "demo.log", "Received")
         wait_for(tmp_path / "explorer.log", address)
-        shown = Explorer(address, own, chromium, tmp_path / "explorer.log")
+        shown = Explorer(address, own, chromium, tmp_path, tmp_path / "explorer.log")
         with shown.page() as page:
             page.goto(f"{address}/{DEMO_QUESTION}")
             shown_sentence(page, re.compile("^costs:Sum per orders:Sum by day and region"))

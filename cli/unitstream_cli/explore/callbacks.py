@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,9 @@ from unitstream_cli.explore import controls, handover
 from unitstream_cli.explore.controls import Choices, as_defined, asked_from, choices_of
 from unitstream_cli.explore.figure import figure_of, groups_of
 from unitstream_cli.explore.layout import nothing_yet, problem, table_view
-from unitstream_cli.explore.question import Asked, asked_of, check, errors_of, single_filters
+from unitstream_cli.explore.question import Asked, asked_of, errors_of, faults_of, single_filters, sort_of
 from unitstream_cli.explore.stream import today
-from unitstream_cli.explore.table import sentence, table_of
+from unitstream_cli.explore.table import nothing_in, sentence, strays, table_of, when
 
 if TYPE_CHECKING:
     from dash.development.base_component import Component
@@ -61,17 +62,16 @@ def _connect_question(app: Any, stream: Stream) -> None:
             "wrong": Output("wrong", "children"),
             "values": {name: Output(name, "value") for name in _CONTROLS},
             "options": {name: Output(name, "options") for name in _OFFERED},
-            "disabled": {name: Output(name, "disabled") for name in _DEFINED},
+            "disabled": {name: Output(name, "disabled") for name in (*_DEFINED, "shape")},
             "own_days": Output("own_days", "hidden"),
             "halves": Output("halves", "hidden"),
         },
         {
             "search": Input("url", "search"),
             "values": {name: Input(name, "value") for name in _CONTROLS},
-            "before": State("asked", "data"),
         },
         running=_READING,
-    )(lambda search, values, before: steer(stream, search, values, before))
+    )(lambda search, values: steer(stream, search, values))
 
 
 def _connect_answer(app: Any, stream: Stream) -> None:
@@ -101,29 +101,32 @@ def _connect_answer(app: Any, stream: Stream) -> None:
     )(lambda _csv, _page, search: download(stream, search))
 
 
-def steer(stream: Stream, search: str | None, values: dict[str, Any], before: str | None) -> dict[str, Any]:
+def steer(stream: Stream, search: str | None, values: dict[str, Any]) -> dict[str, Any]:
     """Make the address and the controls say the same: whichever has changed leads."""
     chosen = ctx.triggered_id in _CONTROLS
+    address: Any = no_update
+    wrong: list[str] = []
     try:
-        known = _known(before)
-        asked = _chosen(stream, values, known) if chosen else asked_of(search or "", today())
+        asked = _chosen(stream, values, search or "") if chosen else asked_of(search or "")
+        if chosen:
+            address = asked.search()
         if not asked.is_something:
-            asked = _first(stream)
-        check(asked, today())
+            asked = _first(stream, asked)
+        wrong = faults_of(asked, today())
         shown = as_defined(asked, stream.saved()) if asked.saved else asked
         offers = _offers(stream, shown)
     except InvalidRequest as failure:
-        return _unsteered(problem(errors_of(failure)))
+        return _unsteered(address, errors_of(failure))
     except CommandFailed as failure:
-        return _unsteered(problem(sentences(failure)))
+        return _unsteered(address, wrong or sentences(failure))
     start, end = asked.timeframe(today())
     return {
-        "search": asked.search() if chosen else no_update,
-        "asked": asked.search(),
-        "wrong": [],
+        "search": address,
+        "asked": None if wrong else asked.search(),
+        "wrong": problem(wrong),
         "values": choices_of(shown, start, end)._asdict(),
         "options": offers,
-        "disabled": dict.fromkeys(_DEFINED, asked.saved is not None),
+        "disabled": dict.fromkeys(_DEFINED, asked.saved is not None) | {"shape": not controls.adds_up(shown)},
         "own_days": asked.range != "own",
         "halves": shown.per is None,
     }
@@ -131,13 +134,13 @@ def steer(stream: Stream, search: str | None, values: dict[str, Any], before: st
 
 def look(stream: Stream, search: str | None) -> dict[str, Any]:
     """Ask the API, and show what it answers."""
-    empty = {"drawn": no_update, "noted": "", "sentence": "", "status": [], "failed": [], "table": []}
+    empty: dict[str, Any] = {"drawn": no_update, "noted": None, "sentence": "", "status": [], "failed": [], "table": []}
     empty |= {"shown": True, "buttons": True}
     if search is None:
         return empty
     if ctx.triggered_id == "again":
         stream.forget()
-    asked = asked_of(search, today())
+    asked = asked_of(search)
     try:
         if not asked.is_something:
             return empty | {"table": nothing_yet()}
@@ -146,11 +149,10 @@ def look(stream: Stream, search: str | None) -> dict[str, Any]:
         return empty | {"failed": problem(sentences(failure))}
     table = table_of(answer.document, asked, answer.shared)
     if not table.rows:
-        nothing = f"{sentence(table)}: there is no data in this range. Choose other days, or fewer filters."
-        return empty | {"status": problem([nothing, *table.notices])}
+        return empty | {"status": problem([*_notes(table), *nothing_in(table), when(table, answer.read_at)])}
     return {
         "drawn": figure_of(table, asked),
-        "noted": handover.file_name(table, "png").removesuffix(".png"),
+        "noted": {"name": handover.file_name(table, "png"), "title": handover.wrapped(sentence(table))},
         "sentence": sentence(table),
         "status": _status(table, asked, answer),
         "failed": [],
@@ -162,7 +164,7 @@ def look(stream: Stream, search: str | None) -> dict[str, Any]:
 
 def download(stream: Stream, search: str | None) -> tuple[Any, list[Component]]:
     """Return the file of the button that was pressed, or what keeps it from being made."""
-    asked = asked_of(search or "", today())
+    asked = asked_of(search or "")
     try:
         answer = stream.answer(asked)
         table = table_of(answer.document, asked, answer.shared)
@@ -186,23 +188,18 @@ def _parts() -> dict[str, str]:
     return {name: (assets / file).read_text() for name, file in names.items()} | {"plotly": get_plotlyjs()}
 
 
-def _known(search: str | None) -> Asked:
-    return asked_of(search, today()) if search else Asked()
-
-
-def _chosen(stream: Stream, values: dict[str, Any], before: Asked) -> Asked:
+def _chosen(stream: Stream, values: dict[str, Any], search: str) -> Asked:
     choices = Choices(**values)
-    metric = (choices.what or "").removeprefix("metric ") if (choices.what or "").startswith("metric ") else None
-    dimensions = {one: stream.dimensions(one) for one in (metric, choices.per) if one}
-    return asked_from(choices, before, dimensions)
+    dimensions = {one: stream.dimensions(one) for one in (controls.metric_of(choices), choices.per) if one}
+    return asked_from(choices, sort_of(search), dimensions, anew=ctx.triggered_id == "what")
 
 
-def _first(stream: Stream) -> Asked:
-    """Return what a page shows of which nothing was asked: a saved unit metric, or else a metric, if there is any."""
+def _first(stream: Stream, asked: Asked) -> Asked:
+    """Return a question that names nothing with a saved unit metric, or else a metric, if there is any."""
     if saved := stream.saved():
-        return Asked(saved=saved[0]["name"])
+        return replace(asked, saved=saved[0]["name"])
     names = controls.metric_names(stream.metrics())
-    return Asked(metric=names[0]) if names else Asked()
+    return replace(asked, metric=names[0] if names else None)
 
 
 def _offers(stream: Stream, asked: Asked) -> dict[str, controls.Options]:
@@ -230,15 +227,15 @@ def _dimensions(stream: Stream, metric: str | None) -> Dimensions | None:
     return stream.dimensions(metric) if metric else None
 
 
-def _unsteered(wrong: list[Component]) -> dict[str, Any]:
+def _unsteered(address: Any, wrong: list[str]) -> dict[str, Any]:
     """Say what is wrong, and leave the controls as they are, so that it can be mended."""
     return {
-        "search": no_update,
+        "search": address,
         "asked": None,
-        "wrong": wrong,
+        "wrong": problem(wrong),
         "values": dict.fromkeys(_CONTROLS, no_update),
         "options": dict.fromkeys(_OFFERED, no_update),
-        "disabled": dict.fromkeys(_DEFINED, no_update),
+        "disabled": dict.fromkeys((*_DEFINED, "shape"), no_update),
         "own_days": no_update,
         "halves": no_update,
     }
@@ -255,5 +252,10 @@ def _status(table: Table, asked: Asked, answer: Answer) -> list[Component]:
     told = []
     if groups.left_out and not groups.rest:
         told.append(f"{groups.left_out} more groups are not drawn: what they are together cannot be known.")
-    told += [f"Note: {notice}." for notice in table.notices]
-    return problem([f"Read at {answer.read_at:%H:%M:%S}.", *told])
+    told += strays(table, asked)
+    told += _notes(table)
+    return problem([when(table, answer.read_at), *told])
+
+
+def _notes(table: Table) -> list[str]:
+    return [f"Note: {notice}." for notice in table.notices]

@@ -9,6 +9,8 @@ import typer
 
 from unitstream_cli.console import say
 from unitstream_cli.errors import CommandFailed, ExitCode
+from unitstream_cli.explore.stream import GIVE_UP_AFTER_SECONDS
+from unitstream_cli.reads.arguments import GiveUpOption
 
 PORT = 8050
 
@@ -28,6 +30,7 @@ def explore(
             "are, so anything but loopback belongs behind a proxy that does.",
         ),
     ] = "127.0.0.1",
+    give_up_after: GiveUpOption = GIVE_UP_AFTER_SECONDS,
 ) -> None:
     """Look at metrics and unit metrics in a browser, until Ctrl-C.
 
@@ -45,7 +48,7 @@ def explore(
     from unitstream_cli.explore.server import build  # noqa: PLC0415  # it imports Dash, which is an extra
 
     try:
-        server = make_server(host, port, build(service, [host]), threaded=True)
+        server = make_server(host, port, build(service, [host], give_up_after), threaded=True)
     except (OSError, SystemExit) as exc:
         raise CommandFailed(
             f"cannot listen on {host}, port {port}: it is taken, or not this machine's.",

@@ -16,6 +16,7 @@ from unitstream_cli.explore.question import (
     keys_text,
     single_filters,
 )
+from unitstream_cli.explore.table import columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -104,10 +105,22 @@ def as_defined(asked: Asked, saved: Iterable[Mapping[str, Any]]) -> Asked:
     )
 
 
-def asked_from(choices: Choices, before: Asked, dimensions: Mapping[str, Dimensions]) -> Asked:
+def metric_of(choices: Choices) -> str | None:
+    """Return the metric that is chosen, None with a saved unit metric."""
+    what = choices.what or ""
+    return what.removeprefix(_METRIC) if what.startswith(_METRIC) else None
+
+
+def adds_up(asked: Asked) -> bool:
+    """Whether several values are together their sum."""
+    return asked.per is None and (asked.metric or "").endswith(":Sum")
+
+
+def asked_from(choices: Choices, sort: str | None, dimensions: Mapping[str, Dimensions], *, anew: bool) -> Asked:
     """Return the question that the controls ask. What is chosen of dimensions that a metric lacks is dropped.
 
-    `dimensions` are those of the metrics that were chosen, `before` the question before.
+    `dimensions` are those of the metrics that were chosen; `sort` is kept if there is such a column. `anew` says that
+    something else is looked at: of a saved unit metric by the periods that its definition says.
     """
     what = choices.what or ""
     common = {
@@ -117,19 +130,20 @@ def asked_from(choices: Choices, before: Asked, dimensions: Mapping[str, Dimensi
         "compare": None if choices.compare == "none" else choices.compare,
         "shape": choices.shape,
         "top": choices.top,
-        "sort": before.sort,
     }
     saved = what.removeprefix(_SAVED) if what.startswith(_SAVED) else None
     if saved is not None:
-        granularity = choices.granularity if before.saved == saved else None
-        return Asked(saved=saved, granularity=granularity, **common)  # type: ignore[arg-type]  # the controls offer no other words
-    metric, per = what.removeprefix(_METRIC) or None, choices.per
+        granularity = None if anew else choices.granularity
+        return Asked(saved=saved, granularity=granularity, sort=sort, **common)  # type: ignore[arg-type]  # the controls offer no other words
+    metric, per = metric_of(choices), choices.per
     keys = set(chain.from_iterable(dimensions[one].values for one in (metric, per) if one and one in dimensions))
     group_by = tuple(key for key in choices.group_by or () if key in keys)[:MAX_GROUP_BY]
     sides = (choices.numerator_filter, choices.denominator_filter) if per else (None, None)
+    columns = columns_of(group_by, is_view=per is None, compared=common["compare"] is not None)
     return Asked(
         metric,
         per,
+        sort=sort if (sort or "").removeprefix("-") in {one.name for one in columns} else None,
         granularity=None if choices.granularity == "day" else choices.granularity,  # type: ignore[arg-type]  # one of the control
         group_by=group_by,
         filter=_kept(choices.filter, keys),

@@ -28,6 +28,7 @@ _PATTERNS = ("", "/", ".", "x")
 # With more lines than this, a list of all values at a place hides the picture.
 _MOST_IN_ONE_HOVER = 12
 _MOST_PERIODS = 20_000
+_FEW_PERIODS = 12
 # More bars than these take a browser a second; steps, which look like them, are one path a group.
 _MOST_BARS = 4_000
 
@@ -103,7 +104,7 @@ def figure_of(table: Table, asked: Asked) -> dict[str, Any]:
         traces.append(_trace(one, every, look, number, stacked=stacked))
     if table.before and stacked:
         traces.append(_faint(_all_before(drawn, every), every, None, number))
-    return {"data": traces, "layout": _layout(table, stacked=stacked is not None, lines=len(drawn))}
+    return {"data": traces, "layout": _layout(table, every, stacked=stacked is not None, lines=len(drawn))}
 
 
 def _stacked(drawn: Sequence[Drawn], every: list[str]) -> str:
@@ -170,17 +171,21 @@ def _all_before(drawn: Sequence[Drawn], every: list[str]) -> Drawn:
     return Drawn("all", {}, sums)
 
 
-def _layout(table: Table, *, stacked: bool, lines: int) -> dict[str, Any]:
+def _layout(table: Table, every: Sequence[str], *, stacked: bool, lines: int) -> dict[str, Any]:
     granularity = table.document["granularity"]
+    # Of a few periods plotly would name some twice.
+    ticks = {"tickmode": "array", "tickvals": every} if len(every) <= _FEW_PERIODS else {}
     return {
         "barmode": "relative" if stacked else "group",
         "bargap": 0.15,
         "hovermode": "x unified" if lines <= _MOST_IN_ONE_HOVER else "closest",
         "hoverlabel": {"namelength": -1},
         "showlegend": lines > 1,
-        "legend": {"orientation": "h", "y": -0.15, "traceorder": "normal"},
+        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "traceorder": "normal"},
         "margin": {"l": 64, "r": 16, "t": 16, "b": 48},
-        "xaxis": {"type": "date", "tickformat": _TICKS[granularity], "hoverformat": _HOVERS[granularity]},
+        "xaxis": {"type": "date", "tickformat": _TICKS[granularity], "hoverformat": _HOVERS[granularity]}
+        | {"automargin": True}
+        | ticks,
         "yaxis": {"rangemode": "tozero", "title": {"text": plain(table.unit or "")}, "automargin": True},
     }
 

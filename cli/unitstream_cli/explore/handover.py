@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from unitstream_cli.explore.table import digits, sentence, shown, sorted_rows
+from unitstream_cli.explore.figure import plain
+from unitstream_cli.explore.table import digits, sentence, shown, sorted_rows, when
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 # Nothing may be loaded, from anywhere.
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 _LONGEST_NAME = 80
+_TITLE_LETTERS = 150
 _NUMBER = ' class="number"'
 
 
@@ -47,7 +50,7 @@ def page_of(table: Table, figure: dict[str, Any], asked: Asked, read_at: datetim
 <main>
 <h1>{escape(table.title)}</h1>
 <figure><figcaption id="sentence">{title}</figcaption><div id="picture"></div></figure>
-<p>Read at {read_at:%Y-%m-%d %H:%M:%S} UTC.</p>{notices}
+<p>{escape(when(table, read_at))}</p>{notices}
 <details><summary>The question</summary><dl>{question}</dl></details>
 <div class="scrolls" role="region" tabindex="0" aria-label="Table">{_table(table, asked)}</div>
 </main>
@@ -57,6 +60,11 @@ def page_of(table: Table, figure: dict[str, Any], asked: Asked, read_at: datetim
 </body>
 </html>
 """
+
+
+def wrapped(text: str) -> str:
+    """Return the title of a picture, in lines, so that plotly shows it as it is."""
+    return "<br>".join(map(plain, textwrap.wrap(text, _TITLE_LETTERS)))
 
 
 def file_name(table: Table, ending: str) -> str:

@@ -39,6 +39,7 @@ def page() -> Component:
                 [
                     _controls(),
                     html.Progress(id="progress", hidden=True, **_named("Reading")),
+                    html.Div(id="elapsed"),
                     html.Div(id="wrong", role="alert"),
                     html.Div(id="failed", role="alert"),
                     html.Div(id="status", role="status"),

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
-from urllib.parse import parse_qs, quote, urlencode
+from urllib.parse import parse_qs, parse_qsl, quote, urlencode
 
 from unitstream.comparisons import Compare
 from unitstream.filters import Filter, parse_filter
@@ -23,7 +23,6 @@ from unitstream.view_questions import unit_metric_question, view_question
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from unitstream.parameters import Query
 
 Range = Literal["7d", "30d", "90d", "this-month", "last-month", "this-year", "own"]
 Shape = Literal["bars", "lines"]
@@ -70,7 +69,7 @@ class Asked:
         return bool(self.metric or self.saved)
 
     def timeframe(self, today: date) -> Timeframe:
-        """Return the days of the range: `today` is that in UTC."""
+        """Return the days of the range: `today` is that in UTC. An own day that is not given is empty."""
         match self.range:
             case "7d" | "30d" | "90d":
                 return Timeframe(str(today - timedelta(int(self.range[:-1]) - 1)), str(today))
@@ -82,7 +81,7 @@ class Asked:
             case "this-year":
                 return Timeframe(period_of(str(today), "year"), str(today))
             case "own":
-                return Timeframe(self.start_date or str(today), self.end_date or str(today))
+                return Timeframe(self.start_date or "", self.end_date or "")
 
     def path(self) -> str:
         """Return the path in the API that answers."""
@@ -91,23 +90,22 @@ class Asked:
         return "/api/unit-metrics" if self.per else "/api/views"
 
     def parameters(self, today: date) -> dict[str, Any]:
-        """Return the parameters that the API is asked with."""
+        """Return the parameters that the API is asked with: all that were given, also those that it will refuse."""
         start, end = self.timeframe(today)
-        asked: dict[str, Any] = {"start_date": start, "end_date": end, "totals": "true"}
-        asked |= {"granularity": self.granularity} if self.granularity else {}
-        asked |= {"compare": self.compare} if self.compare else {}
-        if self.saved:
-            return asked
-        asked |= {"group_by": [keys_text(self.group_by)]} if self.group_by else {}
-        asked |= {"filter": list(self.filter)} if self.filter else {}
-        if not self.per:
-            name, _, function = (self.metric or "").rpartition(":")
-            return asked | {"metric_name": name, "metric_agg_func": function}
-        sides = {"numerator_filter": self.numerator_filter, "denominator_filter": self.denominator_filter}
-        asked |= {name: list(texts) for name, texts in sides.items() if texts}
+        asked: dict[str, Any] = {"start_date": start, "end_date": end}
+        asked |= {"granularity": self.granularity, "compare": self.compare}
+        asked |= {"group_by": [keys_text(self.group_by)] if self.group_by else None}
+        filters = {"numerator_filter": self.numerator_filter, "denominator_filter": self.denominator_filter}
+        asked |= {name: list(texts) for name, texts in {"filter": self.filter, **filters}.items()}
+        asked = {name: value for name, value in asked.items() if value} | {"totals": "true"}
         if self.denominator_group_by is not None:
             asked["denominator_group_by"] = keys_text(self.denominator_group_by)
-        return asked | {"numerator": self.metric, "denominator": self.per}
+        if self.saved:
+            return asked
+        if self.per:
+            return asked | {"numerator": self.metric, "denominator": self.per}
+        name, _, function = (self.metric or "").rpartition(":")
+        return asked | {"metric_name": name, "metric_agg_func": function}
 
     def search(self) -> str:
         """Return the query string of the address: what differs from an empty question."""
@@ -126,8 +124,8 @@ class Asked:
 _KNOWN = tuple(field.name for field in fields(Asked))
 
 
-def asked_of(search: str, today: date) -> Asked:
-    """Return what the query string of an address asks. Raises `InvalidRequest` with all that is wrong with it."""
+def asked_of(search: str) -> Asked:
+    """Return what the query string of an address asks. Raises `InvalidRequest` if that cannot be told."""
     query = parse_qs(search.removeprefix("?"), keep_blank_values=True)
     parameters = Parameters(query, _KNOWN)
     group_by = read_group_by(parameters)
@@ -157,25 +155,32 @@ def asked_of(search: str, today: date) -> Asked:
     )
     if asked.range != "own" and (asked.start_date or asked.end_date):
         parameters.wrong("range", "range_and_days", "range says other days than start_date and end_date: leave one out")
-    parameters.checked(asked)
-    check(asked, today)
-    return asked
+    if asked.saved and (asked.metric or asked.per):
+        parameters.wrong("saved", "saved_and_metric", "saved has metrics of its own: leave out metric and per")
+    if asked.per and not asked.metric:
+        parameters.wrong("metric", "metric_missing", "metric is required beside per")
+    return parameters.checked(asked)
 
 
-def check(asked: Asked, today: date) -> None:
-    """Raise `InvalidRequest` for what the API would refuse."""
-    if not asked.metric or asked.saved:
-        return
+def sort_of(search: str) -> str | None:
+    """Return by what an address sorts the table, whatever else it says."""
+    return dict(parse_qsl(search.removeprefix("?"))).get("sort")
+
+
+def faults_of(asked: Asked, today: date) -> list[str]:
+    """Return why the API would refuse a question, in its sentences; of a saved one it alone knows."""
+    if not asked.metric:
+        return []
     given = asked.parameters(today)
     query = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
-    _validated(query, unit=asked.per is not None)
-
-
-def _validated(query: Query, *, unit: bool) -> None:
-    if unit:
-        unit_metric_question(query)
-    else:
-        view_question(query)
+    try:
+        if asked.per is None:
+            view_question(query)
+        else:
+            unit_metric_question(query)
+    except InvalidRequest as exc:
+        return errors_of(exc)
+    return []
 
 
 def _number(parameters: Parameters, name: str, default: int, largest: int) -> int:

@@ -12,7 +12,7 @@ from flask import Flask, Response, request
 
 from unitstream_cli.explore.callbacks import connect
 from unitstream_cli.explore.layout import page
-from unitstream_cli.explore.stream import Stream
+from unitstream_cli.explore.stream import GIVE_UP_AFTER_SECONDS, Stream
 from unitstream_cli.settings import Options
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def from_environment() -> Flask:
     return build(Options().service(), ())
 
 
-def build(service: Service, hosts: Iterable[str]) -> Flask:
+def build(service: Service, hosts: Iterable[str], give_up_after: float = GIVE_UP_AFTER_SECONDS) -> Flask:
     """Return the explorer of a service, which answers to the loopback names, `hosts` and those in EXPLORER_HOSTS."""
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     app = Dash(
@@ -51,7 +51,7 @@ def build(service: Service, hosts: Iterable[str]) -> Flask:
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
     app.layout = page()
-    connect(app, Stream(service))
+    connect(app, Stream(service, give_up_after))
     named = {*LOOPBACK, *hosts, *filter(None, os.environ.get(HOSTS, "").split(","))}
     _guard(app.server, frozenset(name.strip().lower() for name in named), app.csp_hashes())
     server: Flask = app.server

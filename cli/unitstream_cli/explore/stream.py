@@ -50,8 +50,8 @@ class Stream:
     Each method raises `CommandFailed`.
     """
 
-    def __init__(self, service: Service) -> None:
-        self._api = Api(service, stop=Event(), give_up_after=GIVE_UP_AFTER_SECONDS, connections=_CONNECTIONS)
+    def __init__(self, service: Service, give_up_after: float) -> None:
+        self._api = Api(service, stop=Event(), give_up_after=give_up_after, connections=_CONNECTIONS)
         self._kept: dict[tuple[str, str], tuple[float, Any]] = {}
         self._lock = Lock()
 

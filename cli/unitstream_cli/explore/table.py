@@ -11,6 +11,7 @@ from unitstream_cli.reads.rows import Kind, Row, ratios_of, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from unitstream_cli.explore.question import Asked
 
@@ -19,6 +20,7 @@ ROWS_A_PAGE = 100
 _NAMES = {
     "value": "value",
     "points": "points",
+    "complete": "complete",
     "previous_date": "compared with",
     "previous_timeframe_value": "before",
     "pop_diff": "difference",
@@ -30,8 +32,25 @@ _NAMES = {
     "previous_timeframe_denominator": "denominator before",
     "previous_timeframe_unit_metric": "before",
 }
-_OF_COMPARISONS = {"previous_date", "pop_diff", "pop_change"}
-_TEXTS = {"date", "previous_date"}
+_TEXTS = {"date", "previous_date", "complete"}
+# By whether it is a view and whether it is compared. What is looked for comes first: a table may be wider than a page.
+_FIELDS: dict[tuple[bool, bool], tuple[str, ...]] = {
+    (True, False): ("value", "points"),
+    (True, True): (
+        *("value", "previous_timeframe_value", "pop_diff", "pop_change"),
+        *("previous_date", "complete", "points"),
+    ),
+    (False, False): (
+        *("current_timeframe_unit_metric", "current_timeframe_numerator", "current_timeframe_denominator"),
+        "points",
+    ),
+    (False, True): (
+        *("current_timeframe_unit_metric", "previous_timeframe_unit_metric", "pop_diff", "pop_change"),
+        *("current_timeframe_numerator", "current_timeframe_denominator"),
+        *("previous_timeframe_numerator", "previous_timeframe_denominator"),
+        *("previous_date", "complete", "points"),
+    ),
+}
 
 
 class Column(NamedTuple):
@@ -48,7 +67,8 @@ class Column(NamedTuple):
 
     def cell(self, row: Row) -> Any:
         """Return what a row has here: a text, a number, or None."""
-        return row.fields.get(self.field) if self.field else row.dimensions.get(self.key or "")
+        value = row.fields.get(self.field) if self.field else row.dimensions.get(self.key or "")
+        return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
 
 class Table(NamedTuple):
@@ -94,7 +114,7 @@ def table_of(document: dict[str, Any], asked: Asked, shared: Sequence[str] | Non
     return Table(
         asked.saved or title,
         document.get("unit"),
-        _columns(_keys(series, asked), is_view=is_view, compared=compared),
+        columns_of(_keys(series, asked), is_view=is_view, compared=compared),
         rows,
         [Row(one["dimensions"], {"date": TOTAL} | one["total"]) for one in series if "total" in one],
         Row({}, {"date": TOTAL} | document["total"]) if "total" in document else None,
@@ -111,24 +131,11 @@ def _keys(series: list[dict[str, Any]], asked: Asked) -> list[str]:
     return list(series[0]["dimensions"]) if series else list(asked.group_by)
 
 
-def _columns(keys: Sequence[str], *, is_view: bool, compared: bool) -> list[Column]:
-    fields = (
-        ("value", "points")
-        if is_view
-        else (
-            "current_timeframe_unit_metric",
-            "current_timeframe_numerator",
-            "current_timeframe_denominator",
-            "points",
-        )
-    )
-    if compared:
-        sides = ("numerator", "denominator") if not is_view else ()
-        before = "previous_timeframe_value" if is_view else "previous_timeframe_unit_metric"
-        fields = (*fields, "previous_date", before, *(f"previous_timeframe_{side}" for side in sides))
-        fields = (*fields, "pop_diff", "pop_change")
+def columns_of(keys: Sequence[str], *, is_view: bool, compared: bool) -> list[Column]:
+    """Return the columns of a table that is grouped by `keys`."""
     dimensions = [Column(f"dimension_{key}", key, key=key) for key in keys]
-    return [Column("date", "date", "date"), *dimensions, *(Column(field, _NAMES[field], field) for field in fields)]
+    fields = [Column(field, _NAMES[field], field) for field in _FIELDS[is_view, compared]]
+    return [Column("date", "date", "date"), *dimensions, *fields]
 
 
 def sorted_rows(table: Table, sort: str | None) -> list[Row]:
@@ -176,9 +183,32 @@ def group_name(dimensions: dict[str, str | None]) -> str:
 def sentence(table: Table) -> str:
     """Return the question that a table answers, for a person."""
     document = table.document
-    zone = document.get("timezone", "UTC")
     by = " and ".join([document["granularity"], *table.keys])
-    text = f"{table.title} by {by}, {document['start_date']} to {document['end_date']} ({zone})"
+    text = f"{table.title} by {by}, {document['start_date']} to {document['end_date']}"
     if table.before and document.get("previous_start_date"):
         text += f"; the faint line: {document['previous_start_date']} to {document['previous_end_date']}"
     return text
+
+
+def when(table: Table, read_at: datetime) -> str:
+    """Return in which zone days and times are, and when they were read."""
+    zone = table.document.get("timezone")
+    zones = f"Days and hours are those of {zone}, all else is in UTC" if zone else "Days and times are in UTC"
+    return f"{zones}. Read at {read_at:%Y-%m-%d %H:%M:%S}."
+
+
+def strays(table: Table, asked: Asked) -> list[str]:
+    """Return what an address asks of the table that it cannot do, in sentences."""
+    found = []
+    name = (asked.sort or "").removeprefix("-")
+    if asked.sort and name not in {column.name for column in table.columns}:
+        found.append(f"There is no column {name} to sort by: the rows are in the order of the answer.")
+    if asked.page > (last := count_pages(table.rows)):
+        found.append(f"There is no page {asked.page:,} of the table: this is the last one, {last:,}.")
+    return found
+
+
+def nothing_in(table: Table) -> list[str]:
+    """Return what there is to say of an answer without data; if it has notices, they say why."""
+    hint = [] if table.notices else ["Choose other days, or fewer filters."]
+    return [" ".join([f"{sentence(table)}: there is no data in this range.", *hint])]

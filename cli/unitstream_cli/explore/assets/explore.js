@@ -39,8 +39,39 @@
       const hidden = button.parentElement.querySelector(".dash-dropdown-focus-target");
       if (hidden && hidden.tabIndex !== -1) hidden.tabIndex = -1;
       if (button.tabIndex !== 0) button.tabIndex = 0;
+      const list = document.getElementById(button.getAttribute("aria-controls"));
+      if (list) nameList(list, `${button.id}-label`);
     }
   }
+
+  // An open one has fields to tick, which Dash calls options as well: a field in an option is two things at one place.
+  function nameList(list, label) {
+    const options = list.querySelector(".dash-dropdown-options");
+    for (const part of [list, options]) {
+      if (part && part.getAttribute("aria-labelledby") !== label) part.setAttribute("aria-labelledby", label);
+    }
+    if (options && options.getAttribute("role") !== "group") options.setAttribute("role", "group");
+    for (const option of list.querySelectorAll("[role=option], [aria-selected]")) {
+      option.removeAttribute("role");
+      option.removeAttribute("aria-selected");
+    }
+  }
+
+  // Dash moves the cursor after each key, which a field for a day does not have: its error would be on the console.
+  function mendDays() {
+    for (const field of document.querySelectorAll('input[type="date"]')) field.setSelectionRange = () => {};
+  }
+
+  // A progress bar of which nobody knows the end says at least for how long it has been there.
+  let waited = 0;
+  function tellWaiting() {
+    const bar = document.getElementById("progress");
+    waited = bar && !bar.hidden ? waited + 1 : 0;
+    const text = waited ? `Reading, ${waited} s` : "";
+    const place = document.getElementById("elapsed");
+    if (place && place.textContent !== text) place.textContent = text;
+  }
+  window.setInterval(tellWaiting, 1000);
 
   function theme() {
     const [ink, paper, line] = dark.matches ? ["#e8e8e8", "#16181c", "#3a3d44"] : ["#1c1c1c", "#ffffff", "#d9d9d9"];
@@ -71,9 +102,13 @@
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
     explore: {
       dress: (figure) => (figure ? dressed(figure) : window.dash_clientside.no_update),
-      png: (clicks, filename) => {
-        if (clicks && picture()) {
-          window.Plotly.downloadImage(picture(), { format: "png", width: 1200, height: 600, filename: filename || "unitstream" });
+      png: (clicks, noted) => {
+        const shown = picture();
+        if (clicks && shown && noted) {
+          const title = { text: noted.title, font: { size: 14 }, x: 0.01, xanchor: "left" };
+          const layout = { ...shown.layout, title, margin: { ...shown.layout.margin, t: 56 }, autosize: false };
+          const form = { format: "png", width: 1200, height: 600, filename: noted.name.replace(/\.png$/, "") };
+          window.Plotly.downloadImage({ data: shown.data, layout }, form);
         }
         return window.dash_clientside.no_update;
       },
@@ -98,6 +133,6 @@
   new MutationObserver(() => {
     if (waits) return;
     waits = true;
-    window.requestAnimationFrame(() => { waits = false; localizeAll(); nameDropdowns(); });
-  }).observe(document.documentElement, { childList: true, characterData: true, subtree: true });
+    window.requestAnimationFrame(() => { waits = false; localizeAll(); nameDropdowns(); mendDays(); });
+  }).observe(document.documentElement, { childList: true, characterData: true, subtree: true, attributeFilter: ["aria-selected"] });
 })();
