@@ -470,6 +470,9 @@ def test_journal_that_cannot_be_kept(push: Push) -> None:
     [
         ["--wide", "--metric", "orders"],
         ["--dimension", "a=x", "--dimension", "a=y"],
+        ["--value", "orders", "--metric-name", "orders"],
+        ["--value", "orders", "--metric", "orders", "--dimension", "count=orders"],
+        ["--value", "hour", "--timestamp", "hour"],
         ["--delimiter", "ab"],
         ["--encoding", "none"],
         ["--timestamp-format", "%Y-%m-%d %H:%M %Z"],

@@ -73,6 +73,16 @@ def check_metrics(columns: ColumnOptions, combine: str | None) -> None:
         )
     if columns.metric is not None and names_metrics:
         raise usage("--metric names the one metric there is, and --metric-name a column with their names.")
+    if not columns.wide and not counts and (other := _other_meaning(columns)):
+        raise usage(f"--value and {other} name the same column, {columns.value}.")
+
+
+def _other_meaning(columns: ColumnOptions) -> str | None:
+    """Return the option that says of the column with values that it is something else: each would be a series."""
+    others = {one.column: "--dimension" for one in dimensions_of(columns.dimension or [])}
+    others |= {columns.timestamp: "--timestamp"}
+    others |= {columns.metric_name: "--metric-name"} if columns.metric is None else {}
+    return others.get(columns.value)
 
 
 def dimensions_of(written: list[str]) -> tuple[Dimension, ...]:
