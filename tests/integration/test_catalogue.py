@@ -127,13 +127,16 @@ def test_a_cold_function_reads_the_catalogue_and_writes_none_of_it_again(invoke:
 
 
 def test_an_existing_day_asks_for_no_series(invoke: Invoke, tables: Tables) -> None:
-    """A day that is there was catalogued before it was written, so even a cold function looks for the metric only."""
+    """A day that is there was catalogued before it was written, so even a cold function looks for the metric only, once."""
     save(invoke, series("2022-10-01", 20))
     app.tables.cache_clear()
     calls = record_calls()
     save(invoke, series("2022-10-01", 20), NOW + 1)
     assert [operation for operation, _ in calls] == ["GetItem", "BatchGetItem", "BatchGetItem", "BatchExecuteStatement"]
     assert len(calls[1][1]["RequestItems"][tables.metrics]["Keys"]) == 1
+    calls.clear()
+    save(invoke, series("2022-10-01", 20), NOW + 2)  # it has met them now
+    assert [operation for operation, _ in calls] == ["BatchGetItem", "BatchExecuteStatement"]
 
 
 def test_a_first_load_that_meets_another_one_loses_nothing(invoke: Invoke, tables: Tables) -> None:
@@ -161,7 +164,8 @@ def test_what_a_warm_function_remembers_is_bounded(
     invoke: Invoke, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Past the bound it forgets and reads again; the catalogue stays complete."""
-    monkeypatch.setattr("unitstream.catalogue.REMEMBERED_KEYS", 50)
+    monkeypatch.setattr("unitstream.catalogue.REMEMBERED_SERIES", 50)
+    monkeypatch.setattr("unitstream.widening.REMEMBERED_METRICS", 50)
     calls = record_calls()
     for start in range(0, 300, 30):
         points = [

@@ -12,6 +12,7 @@ from commands import COMMANDS, ROOT, options_of
 from samtranslator.yaml_helper import yaml_parse
 from support import REPOSITORY
 
+import unitstream
 from unitstream_cli.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -99,6 +100,12 @@ def test_every_file_and_target_that_is_named_is_there() -> None:
     for path in re.findall(r"^\| (`.+?) \|", README.partition("## Where things are")[2], re.MULTILINE):
         for one in re.findall("`([^`]+)`", path):
             assert (REPOSITORY / one).exists(), one
+
+
+def test_the_map_of_the_layer_has_every_module() -> None:
+    """And no other."""
+    modules = {path.stem for path in (REPOSITORY / "layers/common/unitstream").glob("[!_]*.py")}
+    assert set(re.findall(r"`(\w+)`", unitstream.__doc__ or "")) == modules
 
 
 def test_the_version_is_the_same_everywhere() -> None:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 # is new, hardly any is.
 _SAMPLED_FROM = 1_600
 _SAMPLED_SHARD = "0"
-# Where a request brings a larger share of the limit, an older count will not do.
-LARGE_SHARE = 0.01
 
 
 def new_among(

@@ -104,6 +104,7 @@ class Store:
         if counts.total < ingest.received:
             raise OutOfTime(counts, notices)
         if met is None:
+            self._catalogue.remember(origin.stream_id, ingest.series)
             return Saved(counts, notices, [], 0)
         notices += self._catalogue.notices_of_deleted(origin.stream_id, met.deleted, met.live)
         changes = sorted(met.changes, key=lambda change: (change.points.index, change.hour))

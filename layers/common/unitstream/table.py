@@ -8,7 +8,7 @@ from enum import Enum
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from unitstream.dynamodb import CALL_ERRORS, is_transient, paced
+from unitstream.dynamodb import CALL_ERRORS, is_transient, paced, side_by_side
 from unitstream.items import Key
 from unitstream.problems import OutOfTime, TooMuch
 
@@ -158,6 +158,24 @@ class Table:
         if keys:
             self._until(deadline, read_what_is_left)
         return items
+
+    def read_side_by_side(
+        self, keys: Sequence[Key], attributes: Iterable[str], deadline: float, *, consistent: bool
+    ) -> dict[Key, Item]:
+        """Return the items that there are under `keys`, by several calls at a time. Raises `OutOfTime`."""
+
+        def read(batch: list[Key]) -> dict[Key, Item]:
+            found: dict[Key, Item] = {}
+            for _ in paced(deadline):
+                items, unread = self.read(batch, attributes, deadline, consistent=consistent)
+                found |= items
+                batch = list(unread)
+                if not batch:
+                    return found
+            raise OutOfTime
+
+        parts = side_by_side(read, list(batches(keys, KEYS_PER_READ)))
+        return {key: item for items in parts for key, item in items.items()}
 
     def put(self, key: Key, attributes: Item, deadline: float) -> None:
         """Write an item in place of what is under `key`. Raises `OutOfTime`, as `read_all` does."""
