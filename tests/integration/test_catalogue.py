@@ -127,7 +127,7 @@ def test_a_cold_function_reads_the_catalogue_and_writes_none_of_it_again(invoke:
 
 
 def test_an_existing_day_asks_for_no_series(invoke: Invoke, tables: Tables) -> None:
-    """A day that is there was catalogued before it was written: even a cold function looks for the metric only, once."""
+    """A day that is there was catalogued before it was written: even a cold function asks for the metric only, once."""
     save(invoke, series("2022-10-01", 20))
     app.tables.cache_clear()
     calls = record_calls()
