@@ -51,7 +51,7 @@ _SERIES_BYTES = 110
 class MetricSummary(NamedTuple):
     """A metric. The days are the first and the last for which points were saved, deleted ones among them.
 
-    `dimension_key_sets` are the sets of keys that its series have: of many, the first `catalogue.MAX_KEY_SETS` that
+    `dimension_key_sets` are the sets of keys that its series have: of many, the first `entries.MAX_KEY_SETS` that
     were met. `dimension_keys` are all the keys in them. `last_deleted_at` is when points were last deleted, with
     milliseconds, None for never.
     """
