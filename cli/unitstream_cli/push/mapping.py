@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic_core import PydanticCustomError
 
 from unitstream.faults import kind_of
-from unitstream.identity import record_id
-from unitstream.payload import MAX_DIMENSIONS
+from unitstream.identity import MAX_DIMENSIONS, record_id
 from unitstream.problems import near_miss
 from unitstream_cli.errors import BadInput
 from unitstream_cli.push.moments import Clock

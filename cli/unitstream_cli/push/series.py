@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from pydantic_core import ValidationError
 
 from unitstream.faults import findings_of
-from unitstream.payload import POINTS
 
 if TYPE_CHECKING:
     from unitstream.problems import Finding
@@ -40,6 +39,8 @@ class InvalidSeries(Exception):
 # Files have many rows of few series.
 @lru_cache(maxsize=65_536)
 def series_of(metric_name: str, dimensions: tuple[tuple[str, str], ...]) -> SeriesKey:
+    from unitstream.payload import POINTS  # noqa: PLC0415  # pydantic, without which all other commands start
+
     point = {"timestamp": 0, "metric_name": metric_name, "metric_value": 0, "custom_dimensions": dict(dimensions)}
     try:
         POINTS.validate_python([point])

@@ -15,6 +15,8 @@ AggFunc = Literal["Sum", "Average", "Maximum", "Minimum"]
 # In characters: names of metrics and keys of dimensions, and their values.
 MAX_NAME = 255
 MAX_DIMENSION_VALUE = 1_024
+# Of a series.
+MAX_DIMENSIONS = 10
 
 # Built once: `json.dumps` with arguments makes an encoder at each call.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode

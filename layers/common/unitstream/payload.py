@@ -16,7 +16,7 @@ from typing_extensions import TypedDict  # pydantic needs this one below Python 
 
 from unitstream import json_numbers
 from unitstream.faults import findings_of
-from unitstream.identity import MAX_DIMENSION_VALUE, MAX_NAME, AggFunc, Metric, Series, record_id
+from unitstream.identity import MAX_DIMENSION_VALUE, MAX_DIMENSIONS, MAX_NAME, AggFunc, Metric, Series, record_id
 from unitstream.json_keys import keys_are_unique, repeated_keys
 from unitstream.problems import (
     MAX_BODY_BYTES,
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
 MAX_POINTS = MAX_BODY_BYTES // len('{"timestamp":0,"metric_name":"a","metric_value":0},')
-MAX_DIMENSIONS = 10
 # Of any object. More than there are, so that a few wrong ones are reported one by one.
 MAX_FIELDS = 20
 
