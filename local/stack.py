@@ -132,7 +132,10 @@ def _ministack(home: Path, port: int) -> Iterator[tuple[str, subprocess.Popen[by
         # A second Ctrl-C must not leave processes behind.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        _stop_group(process)
+        # It has nothing to save, and would wait for connections that clients keep.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
         shutil.rmtree(scratch, ignore_errors=True)
 
 
