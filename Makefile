@@ -67,7 +67,7 @@ runtime: .venv/.installed .local/sam/.installed .local/runtime dynamodb-local ##
 
 .PHONY: e2e
 e2e: .venv/.installed .local/ministack/.installed .local/sam/.installed .local/client/.installed browser ## tests over HTTP on a local stack of their own
-	$(VENV)/pytest tests/e2e
+	$(VENV)/pytest -n 2 --dist loadfile tests/e2e
 
 .PHONY: openapi
 openapi: .venv/.installed ## write openapi.json anew from the validators, the routes and events/

@@ -11,7 +11,8 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass, field
+import uuid
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
@@ -138,7 +139,6 @@ class Tables(NamedTuple):
 class Stack:
     """A running stack: its addresses and keys, as others find them in stack.env."""
 
-    process: subprocess.Popen[str]
     home: Path
     url: str
     api_key: str
@@ -188,6 +188,12 @@ class Stack:
     def client(self, service: str) -> Any:
         session: Any = boto3.Session()
         return session.client(service, endpoint_url=self.endpoint)
+
+    def with_own_stream(self, name: str) -> Stack:
+        """Return the stack with the token of a new stream, whose ID is its name."""
+        token = f"ds_{uuid.uuid4().hex}"
+        create_stream(self.client("dynamodb"), self.outputs()["StreamsTableName"], token, name)
+        return replace(self, token=token)
 
     def outputs(self) -> dict[str, str]:
         stack = self.client("cloudformation").describe_stacks(StackName=self.name)["Stacks"][0]
