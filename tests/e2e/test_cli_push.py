@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import support
 import vega_datasets
 
 from unitstream.identity import Metric, record_id
@@ -94,22 +93,13 @@ def test_events(producer: Unitstream, stack: Stack) -> None:
     )
 
 
-def test_wrong_key(producer: Unitstream) -> None:
-    """The gateway's refusal has an exit code of its own."""
-    done = producer(*SEATTLE, API_KEY="none")
-    assert done.returncode == ExitCode.REJECTED
-    assert "the API key is not accepted" in done.stderr
-
-
-def test_unknown_token(producer: Unitstream) -> None:
-    """So has the function's."""
-    done = producer(*SEATTLE, DATA_STREAM_TOKEN="ds_none")
-    assert done.returncode == ExitCode.REJECTED
-    assert "the token names no stream" in done.stderr
-
-
-def test_nobody_there(producer: Unitstream, stack: Stack) -> None:
-    """And so has a service that does not answer."""
-    url = f"http://127.0.0.1:{support.free_port()}"
-    done = producer(*SEATTLE, "--give-up-after", "1", API_URL=url, API_KEY=stack.api_key)
-    assert done.returncode == ExitCode.UNREACHABLE
+def test_refused(producer: Unitstream) -> None:
+    """The gateway's refusal has an exit code of its own, and so has the function's."""
+    row = "timestamp,metric_name,metric_value\n2022-10-01,orders,1\n"
+    for name, value, said in (
+        ("API_KEY", "none", "the API key is not accepted"),
+        ("DATA_STREAM_TOKEN", "ds_none", "the token names no stream"),
+    ):
+        done = producer("push", "-", "--agg-func", "Sum", stdin=row, **{name: value})
+        assert done.returncode == ExitCode.REJECTED
+        assert said in done.stderr

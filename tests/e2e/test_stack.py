@@ -9,9 +9,7 @@ import boto3
 import pytest
 import support
 from botocore.exceptions import ClientError
-from support import point, proxy_event, request_body
-
-from unitstream.identity import record_id
+from support import point, request_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,37 +75,6 @@ def test_garbage_is_a_400_problem(stack: Stack, body: str) -> None:
     """Whatever is sent, it is never a 500."""
     status, headers, answer = stack.post(body)
     assert (status, headers["Content-Type"]) == (400, "application/problem+json"), answer
-
-
-def test_a_year_of_real_values_survives_corrections_and_a_replay(stack: Stack) -> None:
-    """Over HTTP; the replay is the event of before the correction, given to the function once more."""
-    year = support.year_of_temperatures()
-    corrections = support.year_of_temperatures(correction=0.5)[::10]
-    table = stack.outputs()["MetricsTableName"]
-    dynamodb = stack.client("dynamodb")
-
-    def stored() -> dict[tuple[str, int], float]:
-        record = record_id("temperature", "Average", {"city": "Seattle"})
-        points = support.stored_points(dynamodb, table)
-        return {(day, hour): value for (owner, day, hour), (_, value) in points.items() if owner == record}
-
-    def expected(points: list[dict[str, Any]]) -> dict[tuple[str, int], float]:
-        return {(p["timestamp"][:10], int(p["timestamp"][11:13])): p["metric_value"] for p in points}
-
-    status, _, body = stack.post(request_body(year, stack.token, "Average"))
-    assert (status, counts_of(body)) == (201, saved(len(year), created=len(year)))
-    assert stored() == expected(year)
-
-    status, _, body = stack.post(request_body(corrections, stack.token, "Average"))
-    assert (status, counts_of(body)) == (201, saved(len(corrections), updated=len(corrections)))
-    corrected = expected(year) | expected(corrections)
-    assert stored() == corrected
-
-    an_hour_ago = min(received for received, _ in support.stored_points(dynamodb, table).values()) - 3_600_000
-    answer = stack.invoke(proxy_event(request_body(year, stack.token, "Average"), an_hour_ago))
-    untouched = len(year) - len(corrections)
-    assert counts_of(answer["body"]) == saved(len(year), unchanged=untouched, superseded=len(corrections))
-    assert stored() == corrected
 
 
 def test_the_role_of_the_function_allows_what_it_does_and_no_more(stack: Stack) -> None:
