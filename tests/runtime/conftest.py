@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import emulator
@@ -13,6 +14,7 @@ from support import Tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
     from pathlib import Path
 
 FIGURES = pytest.StashKey[list[str]]()
@@ -37,10 +39,16 @@ def figures(pytestconfig: pytest.Config) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def artefacts(tmp_path_factory: pytest.TempPathFactory, figures: list[str]) -> dict[str, Artefact]:
-    environment = emulator.find_environment()
-    built = emulator.build(environment, tmp_path_factory.mktemp("build"))
-    figures.append(f"{environment.name}: {emulator.describe(built['IngestFunction'].python)}")
+def building(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[dict[str, Artefact]]]:
+    """What is being built, while DynamoDB Local starts."""
+    with ThreadPoolExecutor() as threads:
+        yield threads.submit(emulator.build, emulator.find_environment(), tmp_path_factory.mktemp("build"))
+
+
+@pytest.fixture(scope="session")
+def artefacts(building: Future[dict[str, Artefact]], figures: list[str]) -> dict[str, Artefact]:
+    built = building.result()
+    figures.append(f"{emulator.find_environment().name}: {emulator.describe(built['IngestFunction'].python)}")
     return built
 
 
@@ -51,12 +59,12 @@ def artefact(artefacts: dict[str, Artefact]) -> Artefact:
 
 
 @pytest.fixture(scope="session")
-def endpoint() -> Iterator[str]:
+def endpoint(building: Future[dict[str, Artefact]]) -> Iterator[str]:  # noqa: ARG001  # it starts meanwhile
     with support.dynamodb_local() as started:
         yield started
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def trickling_dynamodb(endpoint: str) -> Iterator[TricklingDynamoDB]:
     trickling = TricklingDynamoDB(endpoint)
     yield trickling
@@ -79,7 +87,7 @@ def tables(endpoint: str) -> Iterator[Tables]:
 
 @pytest.fixture(scope="session")
 def start(
-    artefacts: dict[str, Artefact], tables: Tables, tmp_path_factory: pytest.TempPathFactory, figures: list[str]
+    tables: Tables, artefacts: dict[str, Artefact], tmp_path_factory: pytest.TempPathFactory, figures: list[str]
 ) -> Iterator[Callable[..., Emulator]]:
     """Start a function on the DynamoDB at an endpoint, with the timeout of the template or another one."""
     logs: Path = tmp_path_factory.mktemp("logs")

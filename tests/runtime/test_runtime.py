@@ -6,6 +6,7 @@ import json
 import subprocess
 import uuid
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -29,7 +30,8 @@ from unitstream.table import STATEMENTS_PER_WRITE
 from views.forms import LARGEST_BODY_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
 
     from emulator import Artefact, Emulator, TricklingDynamoDB
     from support import Tables
@@ -74,6 +76,10 @@ class Stream(NamedTuple):
 
 @pytest.fixture
 def stream(tables: Tables) -> Stream:
+    return new_stream(tables)
+
+
+def new_stream(tables: Tables) -> Stream:
     name = uuid.uuid4().hex
     create_stream(tables.client, tables.streams, f"ds_{name}", name)
     return Stream(name, f"ds_{name}")
@@ -96,6 +102,48 @@ def read(response: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     assert "statusCode" in response, response
     body = json.loads(response["body"])
     return response["statusCode"], {name: said for name, said in body.items() if name != "received_at"}
+
+
+# --- waiting, while other tests run -----------------------------------------------------------------------------------
+
+
+class Asked(NamedTuple):
+    """A function that was asked, and the answer that it is going to give."""
+
+    function: Emulator
+    event: dict[str, Any]
+    answer: Future[Any]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_dynamodb(start: Callable[..., Emulator]) -> Iterator[dict[str, Asked]]:
+    """Both functions, asked where DynamoDB does not answer. Timeouts are shorter than the template's, for speed."""
+    save = proxy_event(request_body(backfill("host"), DEMO_TOKEN), NOW)
+    read = get_event("/api/metrics", DEMO_TOKEN)
+    with ThreadPoolExecutor() as threads, silent_server() as endpoint:
+        ingest = start(endpoint, timeout_seconds=6)
+        views = start(endpoint, timeout_seconds=8, name="ViewsFunction")
+        yield {
+            "save": Asked(ingest, save, threads.submit(ingest.invoke, save)),
+            "read": Asked(views, read, threads.submit(views.invoke, read)),
+        }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ended(
+    start: Callable[..., Emulator], trickling_dynamodb: TricklingDynamoDB, tables: Tables
+) -> Iterator[tuple[Stream, Asked]]:
+    """A function that Lambda ends in the middle of a request.
+
+    The answer to the second write of days trickles: no timeout of a call ends that, so the handler cannot notice.
+    """
+    function, stream = start(trickling_dynamodb.endpoint, timeout_seconds=7), new_stream(tables)
+    # Warm, so that the time that the handler keeps for its last call and the answer is not over before the first call.
+    function.invoke(proxy_event(request_body(backfill("host"), "ds_of-no-stream"), NOW))
+    event = proxy_event(request_body(backfill("host", DAYS_OF_THREE_WRITES * 24), stream.token), NOW)
+    trickling_dynamodb.trickle_after(WRITES_OF_THE_CATALOGUE + 1, "BatchExecuteStatement")
+    with ThreadPoolExecutor() as threads:
+        yield stream, Asked(function, event, threads.submit(function.invoke, event))
 
 
 # --- the artefact -----------------------------------------------------------------------------------------------------
@@ -255,11 +303,10 @@ def test_the_largest_answer_gets_through(
 # --- timeouts ---------------------------------------------------------------------------------------------------------
 
 
-def test_without_dynamodb_the_handler_answers_before_its_timeout(start: Callable[..., Emulator]) -> None:
-    """503, with the counts and `Retry-After`. The timeout is shorter than the template's, for speed."""
-    with silent_server() as endpoint:
-        function = start(endpoint, timeout_seconds=6)
-        response = function.invoke(proxy_event(request_body(backfill("host"), DEMO_TOKEN), NOW))
+def test_without_dynamodb_the_handler_answers_before_its_timeout(without_dynamodb: dict[str, Asked]) -> None:
+    """503, with the counts and `Retry-After`."""
+    function, _, answer = without_dynamodb["save"]
+    response = answer.result()
     status, problem = read(response)
     assert status == 503
     assert problem["type"] == "urn:unitstream:problem:out-of-time"
@@ -268,11 +315,10 @@ def test_without_dynamodb_the_handler_answers_before_its_timeout(start: Callable
     assert "Task timed out" not in function.log()
 
 
-def test_without_dynamodb_a_read_is_answered_before_the_timeout(start: Callable[..., Emulator]) -> None:
-    """503, with `Retry-After`. The timeout is shorter than the template's, for speed."""
-    with silent_server() as endpoint:
-        function = start(endpoint, timeout_seconds=8, name="ViewsFunction")
-        response = function.invoke(get_event("/api/metrics", DEMO_TOKEN))
+def test_without_dynamodb_a_read_is_answered_before_the_timeout(without_dynamodb: dict[str, Asked]) -> None:
+    """503, with `Retry-After`."""
+    function, _, answer = without_dynamodb["read"]
+    response = answer.result()
     status, problem = read(response)
     assert (status, problem["type"]) == (503, "urn:unitstream:problem:database-busy")
     assert response["multiValueHeaders"]["Retry-After"] == ["5"]
@@ -280,18 +326,11 @@ def test_without_dynamodb_a_read_is_answered_before_the_timeout(start: Callable[
 
 
 def test_after_a_timeout_the_same_event_completes(
-    start: Callable[..., Emulator], trickling_dynamodb: TricklingDynamoDB, tables: Tables, stream: Stream
+    ended: tuple[Stream, Asked], trickling_dynamodb: TricklingDynamoDB, tables: Tables
 ) -> None:
-    """Lambda ends the sandbox in the middle of a request: what is saved is whole, and the next sandbox saves the rest.
-
-    The answer to the second write of days trickles: no timeout of a call ends that, so the handler cannot notice.
-    """
-    function = start(trickling_dynamodb.endpoint, timeout_seconds=7)
-    # Warm, so that the time that the handler keeps for its last call and the answer is not over before the first call.
-    function.invoke(proxy_event(request_body(backfill("host"), "ds_of-no-stream"), NOW))
-    event = proxy_event(request_body(backfill("host", DAYS_OF_THREE_WRITES * 24), stream.token), NOW)
-    trickling_dynamodb.trickle_after(WRITES_OF_THE_CATALOGUE + 1, "BatchExecuteStatement")
-    assert "Task timed out after 7.00 seconds" in str(function.invoke(event))
+    """What is saved is whole, and the next sandbox saves the rest."""
+    stream, (function, event, answer) = ended
+    assert "Task timed out after 7.00 seconds" in str(answer.result())
     half = stream.stored(tables)
     assert len(half) == 2 * STATEMENTS_PER_WRITE * 24
 
