@@ -109,11 +109,14 @@ def own(stack: Stack) -> Stack:
     return replace(stack, api_key=key["value"], token=TOKEN)
 
 
+def is_right(case: schemathesis.Case[Any]) -> bool:
+    return case.meta is not None and case.meta.generation.mode.is_positive
+
+
 def wrong_parameter(case: schemathesis.Case[Any]) -> tuple[object, ...] | None:
     """Return which parameter of the query is wrong and why: schemathesis tries it again beside each optional one."""
-    assert case.meta
-    about = case.meta.phase.data
-    if case.meta.generation.mode.is_positive or not isinstance(about, CoveragePhaseData):
+    about = case.meta.phase.data if case.meta else None
+    if is_right(case) or not isinstance(about, CoveragePhaseData):
         return None
     if about.parameter_location is not ParameterLocation.QUERY:
         return None
@@ -130,8 +133,8 @@ def test_requests_get_the_answers_that_the_document_promises(
         if wrong in tried:
             return
         tried.add(wrong)
-    elif "cursor" in (case.query or ()):
-        # Cursors come from answers. Of those that are made up, the wrong ones are enough.
+    elif is_right(case) and "cursor" in (case.query or ()):
+        # Cursors come from answers: with one that is made up, nothing would be beyond validation.
         del case.query["cursor"]
     if case.operation.label not in {label for label, _ in statuses}:
         own.change("PUT", "/api/unit-metrics/kept", {"numerator": "orders:Sum", "denominator": "costs:Sum"})
