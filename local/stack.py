@@ -176,7 +176,8 @@ def _stop_group(process: subprocess.Popen[bytes]) -> None:
 def _deploy(home: Path, sam: str, endpoint: str) -> None:
     runtime = f"python{sys.version_info.major}.{sys.version_info.minor}"
     architecture = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
-    environment = _plain_environment() | {"AWS_ENDPOINT_URL": endpoint}
+    # MiniStack is done when it answers: `sam deploy` need not look after five seconds.
+    environment = _plain_environment() | {"AWS_ENDPOINT_URL": endpoint, "SAM_CLI_POLL_DELAY": "0.1"}
     built = home / "build"
 
     _say(f"Building for {runtime} on {architecture} (sam build, and bytecode)")
