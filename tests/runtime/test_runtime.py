@@ -137,7 +137,7 @@ def ended(
 
     The answer to the second write of days trickles: no timeout of a call ends that, so the handler cannot notice.
     """
-    function, stream = start(trickling_dynamodb.endpoint, timeout_seconds=7), new_stream(tables)
+    function, stream = start(trickling_dynamodb.endpoint, timeout_seconds=10), new_stream(tables)
     # Warm, so that the time that the handler keeps for its last call and the answer is not over before the first call.
     function.invoke(proxy_event(request_body(backfill("host"), "ds_of-no-stream"), NOW))
     event = proxy_event(request_body(backfill("host", DAYS_OF_THREE_WRITES * 24), stream.token), NOW)
@@ -330,7 +330,7 @@ def test_after_a_timeout_the_same_event_completes(
 ) -> None:
     """What is saved is whole, and the next sandbox saves the rest."""
     stream, (function, event, answer) = ended
-    assert "Task timed out after 7.00 seconds" in str(answer.result())
+    assert "Task timed out after 10.00 seconds" in str(answer.result())
     half = stream.stored(tables)
     assert len(half) == 2 * STATEMENTS_PER_WRITE * 24
 
