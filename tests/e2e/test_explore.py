@@ -21,7 +21,6 @@ from stack import DEMO_READ_TOKEN, DEMO_WRITE_TOKEN
 from support import free_port, point, request_body
 
 from unitstream.periods import Timeframe, periods
-from unitstream_cli.admin.registry import Registry
 from unitstream_cli.explore.table import digits
 from unitstream_cli.settings import Service
 
@@ -90,16 +89,10 @@ def chromium() -> Iterator[Browser]:
         yield one
 
 
-def new_stream(stack: Stack, name: str) -> Stack:
-    """Return the stack with the token of a stream of its own."""
-    registry = Registry(stack.client("dynamodb"), stack.outputs()["StreamsTableName"])
-    return replace(stack, token=registry.create(name).secret)
-
-
 @pytest.fixture(scope="module")
 def shop(stack: Stack, chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Explorer]:
     """The explorer of a stream with ten days of a shop in three regions, one of which has an awkward name."""
-    own = new_stream(stack, "explored shop")
+    own = stack.with_own_stream("explored shop")
     for metric, size in (("costs", 1003.1), ("orders", 1)):
         points = [
             point(f"2022-10-{day:02}", round(size * (7 * day + 13 * place + 1), 2), metric, {"region": region})
@@ -320,7 +313,7 @@ def test_an_error_is_told_in_the_words_of_the_api(shop: Explorer) -> None:
 
 
 def test_an_empty_stream_says_how_to_push_the_first_file(stack: Stack, chromium: Browser, tmp_path: Path) -> None:
-    own = new_stream(stack, "explored emptiness")
+    own = stack.with_own_stream("explored emptiness")
     with in_process(Service(own.api_url, own.api_key, own.token)) as address:
         empty = Explorer(address, own, chromium, tmp_path)
         with empty.page() as page:
@@ -419,7 +412,7 @@ def test_make_run_has_an_explorer_with_a_demo_in_it(
 ) -> None:
     """Here with three days of the year, in a stream of their own: cost per order by region, with a line for each."""
     monkeypatch.setattr(demo, "DAYS", 3)
-    own = new_stream(stack, "explored demo")
+    own = stack.with_own_stream("explored demo")
     settings = {"API_URL": own.api_url, "API_KEY": own.api_key, "DATA_STREAM_TOKEN": own.token}
     with running(UNITSTREAM, settings, tmp_path, free_port()) as address:
         wait_for(tmp_path / "demo.log", "Received")
