@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -82,6 +83,8 @@ def dynamodb_local() -> Iterator[str]:
     port = free_port()
     command = [
         str(java),
+        # It lives for a minute: compiling its code thoroughly would take longer than running it.
+        *("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
         f"-Djava.library.path={DYNAMODB_LOCAL / 'DynamoDBLocal_lib'}",
         *("-cp", f"{DYNAMODB_LOCAL / 'DynamoDBLocal.jar'}:{DYNAMODB_LOCAL / 'DynamoDBLocal_lib'}/*"),
         str(REPOSITORY / "tests" / "DynamoDBLocalOnLoopback.java"),
@@ -102,9 +105,16 @@ def dynamodb_local() -> Iterator[str]:
         process.wait()
 
 
+@functools.cache
+def template() -> dict[str, Any]:
+    """Return template.yaml, which takes a while to read: nobody may change what is returned."""
+    parsed: dict[str, Any] = yaml_parse((REPOSITORY / "template.yaml").read_text())
+    return parsed
+
+
 def create_table(client: DynamoDBClient, logical_id: str, table_name: str) -> None:
     """Create the table that template.yaml describes as `logical_id`: there is one schema."""
-    properties = yaml_parse((REPOSITORY / "template.yaml").read_text())["Resources"][logical_id]["Properties"]
+    properties = template()["Resources"][logical_id]["Properties"]
     kept = ("AttributeDefinitions", "KeySchema", "BillingMode")
     client.create_table(TableName=table_name, **{name: properties[name] for name in kept})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from support import Tables
 
 from ingest import app
 from publish import app as publish_app
+from unitstream import dynamodb
 from views import app as views_app
 
 if TYPE_CHECKING:
@@ -26,6 +28,14 @@ if TYPE_CHECKING:
 def endpoint() -> Iterator[str]:
     with support.dynamodb_local() as started:
         yield started
+
+
+@pytest.fixture(scope="session", autouse=True)
+def botocores_model() -> Iterator[None]:
+    """Read botocore's model of DynamoDB once: that takes longer than most tests, and each function starts cold."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(dynamodb, "_Loader", functools.cache(dynamodb._Loader))  # noqa: SLF001  # the place where it is read
+        yield
 
 
 @pytest.fixture
