@@ -98,11 +98,11 @@ def test_the_serial_orders_are_those_that_there_are() -> None:
     assert not is_some_serial_order([[old, gone]], [[created, nothing]])
 
 
-def test_sixteen_producers_of_the_same_days_all_finish(
+def test_eight_producers_of_the_same_days_all_finish(
     sandboxes: Callable[[int], list[Sandbox]], shared_tables: Tables, proxy: FaultProxy
 ) -> None:
     """They write different hours at once: all get 201, no point is lost, and a metric says how many rounds it took."""
-    producers = 16
+    producers = 8
     days = [f"2022-10-{day:02}" for day in range(1, 15)]
     lanes = [
         [Request(hour, {Place(record, day, hour): hour for record in range(2) for day in days})]

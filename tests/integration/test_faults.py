@@ -32,7 +32,7 @@ from unitstream.dynamodb import READ_TIMEOUT
 from unitstream.table import STATEMENTS_PER_WRITE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from delivery import FaultProxy, Sandbox
     from model import Delivered
@@ -71,12 +71,8 @@ def stream(shared_tables: Tables) -> Stream:
 
 
 @pytest.fixture
-def one_more_sandbox(sandboxes: Callable[[int], list[Sandbox]]) -> Iterator[Sandbox]:
-    """A sandbox that may be killed: it is started again."""
-    sandbox = sandboxes(1)[0]
-    yield sandbox
-    sandbox.stop()
-    sandbox.start()
+def sandbox(sandboxes: Callable[[int], list[Sandbox]]) -> Sandbox:
+    return sandboxes(1)[0]
 
 
 @on_shared_servers
@@ -265,53 +261,52 @@ def test_a_write_that_was_on_its_way_for_long_undoes_nothing(
     stream.assert_complete([first, late, correction])
 
 
-@pytest.mark.parametrize("moment", [HELD, ANSWER_HELD], ids=["before", "after"])
-@pytest.mark.parametrize("call", [1, 3])
+@pytest.mark.parametrize(("call", "moment"), [(1, HELD), (3, ANSWER_HELD)], ids=["before", "after"])
 def test_a_function_that_is_killed_while_it_deletes_leaves_what_the_same_deletion_completes(
-    call: int, moment: dict[str, Any], stream: Stream, one_more_sandbox: Sandbox, proxy: FaultProxy
+    call: int, moment: dict[str, Any], stream: Stream, sandbox: Sandbox, proxy: FaultProxy
 ) -> None:
     """SIGKILL before or after a call that writes: what is marked stays so, and the rest follows."""
-    stream.complete(one_more_sandbox, QUARTER)
-    stream.complete(one_more_sandbox, CORRECTION)
+    stream.complete(sandbox, QUARTER)
+    stream.complete(sandbox, CORRECTION)
     write = {"operation": "BatchExecuteStatement"}
     proxy.plan(write | {"times": call}, write | {"times": 1} | moment)
-    killed = ThreadPoolExecutor(1).submit(one_more_sandbox.invoke, GONE.event(stream.token))
+    killed = ThreadPoolExecutor(1).submit(sandbox.invoke, GONE.event(stream.token))
     proxy.wait_until_fired(1)
-    one_more_sandbox.kill()
+    sandbox.kill()
     with pytest.raises(SandboxEnded):
         killed.result()
     marked = [place for place, (_, value) in stream.stored().items() if value == DELETED]
 
-    one_more_sandbox.stop()
-    one_more_sandbox.start()
+    sandbox.stop()
+    sandbox.start()
     # What was marked already is not counted again. What was under way, two hours a day, may have been marked since.
     left = len(QUARTER.values) - len(CORRECTION.values) - len(marked)
-    assert left - 2 * STATEMENTS_PER_WRITE <= stream.complete(one_more_sandbox, GONE)[-1] <= left
-    stream.repeat(one_more_sandbox, [QUARTER, CORRECTION, GONE])
+    assert left - 2 * STATEMENTS_PER_WRITE <= stream.complete(sandbox, GONE)[-1] <= left
+    stream.repeat(sandbox, [QUARTER, CORRECTION, GONE])
     stream.assert_complete([QUARTER, CORRECTION, GONE])
 
 
-@pytest.mark.parametrize("moment", [HELD, ANSWER_HELD], ids=["before", "after"])
-@pytest.mark.parametrize("call", range(4))
+# Before a call the table is as it was after the one before.
+@pytest.mark.parametrize(("call", "moment"), [(0, HELD), *((call, ANSWER_HELD) for call in range(4))])
 def test_a_function_that_is_killed_leaves_what_a_replay_completes(
-    call: int, moment: dict[str, Any], stream: Stream, one_more_sandbox: Sandbox, proxy: FaultProxy
+    call: int, moment: dict[str, Any], stream: Stream, sandbox: Sandbox, proxy: FaultProxy
 ) -> None:
     """SIGKILL before or after a call that writes: what is saved is right and found, and the replay completes."""
     write = {"operation": "BatchExecuteStatement"}
     proxy.plan(write | {"times": call}, write | {"times": 1} | moment)
     event = QUARTER.event(stream.token)
-    killed = ThreadPoolExecutor(1).submit(one_more_sandbox.invoke, event)
+    killed = ThreadPoolExecutor(1).submit(sandbox.invoke, event)
     proxy.wait_until_fired(1)
-    one_more_sandbox.kill()
+    sandbox.kill()
     with pytest.raises(SandboxEnded):
         killed.result()
     saved = stream.stored().items()
     assert all(version in model([QUARTER])[place] for place, version in saved)
     stream.assert_catalogued()
 
-    one_more_sandbox.stop()
-    one_more_sandbox.start()
-    replayed = stream.deliver(one_more_sandbox, QUARTER)
+    sandbox.stop()
+    sandbox.start()
+    replayed = stream.deliver(sandbox, QUARTER)
     assert replayed.status == 201
     assert replayed.body["unchanged"] >= len(saved)
     assert replayed.body["created"] + replayed.body["unchanged"] == len(QUARTER.values)

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 NOW = 1_700_000_000_123
 AGG_FUNCS: tuple[AggFunc, ...] = get_args(AggFunc)
 GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
-YEAR = Timeframe("2010-01-01", "2010-12-31")
+HALF_YEAR = Timeframe("2010-01-01", "2010-06-30")
 CITIES = {"Seattle": vega_data.seattle_temps, "San Francisco": vega_data.sf_temps}
 
 on_shared_tables = settings(
@@ -131,8 +131,8 @@ def cells_of(found: View, *keys: str) -> dict[tuple[str | None, ...], Cell | Com
 
 @pytest.fixture(scope="module")
 def temperatures() -> pd.DataFrame:
-    """A year of hourly temperatures in two cities."""
-    frames = [load().assign(city=city) for city, load in CITIES.items()]
+    """Half a year of hourly temperatures in two cities."""
+    frames = [load().assign(city=city)[lambda frame: frame["date"] < "2010-07-01"] for city, load in CITIES.items()]
     return pd.concat(frames, ignore_index=True)
 
 
@@ -162,7 +162,7 @@ def test_two_cities_are_what_pandas_computes_from_the_files(
     grouping = temperatures.groupby([*(temperatures[key] for key in by), periods])["temp"]
     expected, counts = grouping.agg(FUNCTIONS[agg_func]), grouping.count()
 
-    question = ViewQuestion(Metric("temperature", agg_func), YEAR, granularity, by)
+    question = ViewQuestion(Metric("temperature", agg_func), HALF_YEAR, granularity, by)
     found = weather.view(question)
     cells = cells_of(found, *by)
     shown = "%Y-%m-%dT%H:00:00Z" if granularity == "hour" else "%Y-%m-%d"
@@ -181,8 +181,8 @@ def test_two_cities_are_what_pandas_computes_from_the_files(
 @pytest.mark.parametrize(
     ("granularity", "timeframe", "earlier"),
     [
-        ("week", Timeframe("2010-06-07", "2010-07-04"), Timeframe("2010-05-10", "2010-06-06")),
-        ("month", Timeframe("2010-07-01", "2010-09-30"), Timeframe("2010-04-01", "2010-06-30")),
+        ("week", Timeframe("2010-05-31", "2010-06-27"), Timeframe("2010-05-03", "2010-05-30")),
+        ("month", Timeframe("2010-04-01", "2010-06-30"), Timeframe("2010-01-01", "2010-03-31")),
         ("quarter", Timeframe("2010-04-01", "2010-06-30"), Timeframe("2010-01-01", "2010-03-31")),
         ("day", Timeframe("2010-03-03", "2010-03-09"), Timeframe("2010-02-24", "2010-03-02")),
         ("month", Timeframe("2010-05-10", "2010-06-20"), Timeframe("2010-03-10", "2010-04-20")),
@@ -441,11 +441,11 @@ def test_a_page_ends_before_it_outgrows_an_answer(stream: Stream) -> None:
 
 @pytest.fixture(scope="module")
 def snapshot(shared_tables: Tables, client: DynamoDBClient) -> Stream:
-    """An hour of 2,000 series on three days, of which the second is long after the first."""
+    """An hour of 1,000 series on three days, of which the second is long after the first."""
     stream = Stream(shared_tables, client)
     for day in ("2000-01-01", "2022-10-01", "2022-10-02"):
         stream.save(
-            [point(f"{day} 05:00:00", 0.1, dimensions={"n": str(n), "last": str(n % 20)}) for n in range(2_000)]
+            [point(f"{day} 05:00:00", 0.1, dimensions={"n": str(n), "last": str(n % 20)}) for n in range(1_000)]
         )
     return stream
 
@@ -461,11 +461,11 @@ def count_calls(client: DynamoDBClient) -> Counter[str]:
     [
         ("2022-10-01", "n:77", 1, "BatchGetItem"),
         ("2022-10-01", "n:1,2,3,4,5", 5, "BatchGetItem"),
-        ("2022-10-01", "last:7", 100, "BatchGetItem"),
-        ("2022-10-01", "-n:77", 1_999, "Query"),
-        ("2022-10-01", "last:1,2,3,4,5,6", 600, "Query"),
+        ("2022-10-01", "last:7", 50, "BatchGetItem"),
+        ("2022-10-01", "-n:77", 999, "Query"),
+        ("2022-10-01", "last:1,2,3,4,5,6", 300, "Query"),
         ("2000-01-01", "n:77", 1, "BatchGetItem"),
-        ("2000-01-01", "last:7", 100, "Query"),
+        ("2000-01-01", "last:7,8", 100, "Query"),
         ("2022-10-01", "n:none", 0, None),
     ],
 )
@@ -492,9 +492,9 @@ def test_few_series_are_read_by_key_and_many_in_order(
 
 def test_points_of_many_series_are_listed_in_the_order_of_time(snapshot: Stream) -> None:
     """Day after day, whatever the page; no record is missing or comes twice."""
-    question = PointsQuestion(Metric("orders", "Sum"), Timeframe("2022-10-01", "2022-10-02"), (), 700)
+    question = PointsQuestion(Metric("orders", "Sum"), Timeframe("2022-10-01", "2022-10-02"), (), 350)
     pages = [[(one.timestamp, one.record_id) for one in page.items] for page in snapshot.pages_of_points(question)]
-    assert [len(page) for page in pages] == [700] * 5 + [500]
+    assert [len(page) for page in pages] == [350] * 5 + [250]
     points = [one for page in pages for one in page]
     assert points == sorted(set(points))
 
@@ -545,7 +545,7 @@ def test_a_batch_that_dynamodb_leaves_unfinished_is_read_to_its_end(snapshot: St
     few = (Filter("last", ("7",), excludes=False),)
     question = ViewQuestion(Metric("orders", "Sum"), Timeframe("2022-10-01", "2022-10-01"), "day", (), few)
     found = replace(snapshot, client=client).view(question)
-    assert cells_of(found) == {("2022-10-01",): Cell("2022-10-01", 10.0, 100)}
+    assert cells_of(found) == {("2022-10-01",): Cell("2022-10-01", 5.0, 50)}
 
 
 def test_a_metric_of_one_series_takes_few_calls(stream: Stream, endpoint: str) -> None:
