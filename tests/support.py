@@ -21,7 +21,6 @@ from urllib.parse import urlencode
 import boto3
 import pytest
 from samtranslator.yaml_helper import yaml_parse
-from vega_datasets import data as vega_data
 
 from unitstream.items import RECEIVED, VALUE
 from unitstream.rights import Right
@@ -339,7 +338,9 @@ def local_client(endpoint: str) -> DynamoDBClient:
 
 def year_of_temperatures(correction: float = 0.0) -> list[dict[str, Any]]:
     """Return a year of hourly temperatures in Seattle (2010), `correction` added, from the data set seattle-temps."""
-    frame = vega_data.seattle_temps()
+    from vega_datasets import data  # noqa: PLC0415  # with pandas, which takes longer to import than all else
+
+    frame = data.seattle_temps()
     return [
         point(f"{date:%Y-%m-%d %H:%M:%S}", temperature + correction, "temperature", {"city": "Seattle"})
         for date, temperature in zip(frame["date"], frame["temp"], strict=True)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from commands import COMMANDS, ROOT, options_of
-from samtranslator.yaml_helper import yaml_parse
-from support import REPOSITORY
+from support import REPOSITORY, template
 
 import unitstream
 from unitstream_cli.errors import ExitCode
@@ -28,7 +27,7 @@ README, API, COMMAND, OPERATIONS, CHANGELOG = (
 # The decisions tell of what was once.
 CURRENT = {name: text for name, text in PAGES.items() if "decisions" not in name and text is not CHANGELOG}
 DOCUMENT = json.loads((REPOSITORY / "openapi.json").read_text())
-TEMPLATE = yaml_parse((REPOSITORY / "template.yaml").read_text())
+TEMPLATE = template()
 # Of every command, and of every shell.
 EVERYWHERE = {"--help", "--version", "--install-completion", "--show-completion"}
 

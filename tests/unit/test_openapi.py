@@ -15,8 +15,7 @@ import openapi_spec_validator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from samtranslator.yaml_helper import yaml_parse
-from support import REPOSITORY, LambdaContext, get_event, point, proxy_event, request_body
+from support import REPOSITORY, LambdaContext, get_event, point, proxy_event, request_body, template
 
 from ingest import app
 from unitstream import faults, questions, view_questions
@@ -401,8 +400,7 @@ def known(name: str) -> set[str]:
 def test_every_kind_of_problem_is_described() -> None:
     """The kinds in the code and in the template are those of the document, no more and no fewer."""
     kinds = {f"urn:unitstream:problem:{arguments[1]}" for _, arguments in calls({"problem"})}
-    template = REPOSITORY.joinpath("template.yaml").read_text()
-    kinds |= set(re.findall(r'"type":"([a-z:-]+)"', template))
+    kinds |= set(re.findall(r'"type":"([a-z:-]+)"', REPOSITORY.joinpath("template.yaml").read_text()))
     assert kinds == known("ProblemType")
 
 
@@ -480,9 +478,8 @@ def test_what_is_written_out_is_what_a_read_answers(monkeypatch: pytest.MonkeyPa
 
 def test_the_routes_are_those_of_the_template() -> None:
     """What is described can be asked, and what can be asked is described."""
-    template = yaml_parse(REPOSITORY.joinpath("template.yaml").read_text())
     described = {(path, method) for path, operations in DOCUMENT["paths"].items() for method in operations}
-    assert described == set(openapi.routes(template))
+    assert described == set(openapi.routes(template()))
 
 
 def test_every_route_leads_to_its_handler(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import tomllib
@@ -10,8 +11,8 @@ from typing import Any
 
 import pytest
 from samtranslator.translator.transform import transform
-from samtranslator.yaml_helper import yaml_parse
 from support import REPOSITORY
+from support import template as parsed_template
 
 from unitstream.days import Counts
 
@@ -27,7 +28,7 @@ class NoManagedPolicies:
 
 def source() -> dict[str, Any]:
     """Return template.yaml with what `sam package` replaces: only code that was uploaded can be expanded."""
-    template: dict[str, Any] = yaml_parse((REPOSITORY / "template.yaml").read_text())
+    template = copy.deepcopy(parsed_template())
     for resource in template["Resources"].values():
         for name in {"CodeUri", "ContentUri"} & resource["Properties"].keys():
             resource["Properties"][name] = "s3://bucket/key"
