@@ -14,8 +14,9 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Machines are noisy: a slow example is no finding.
-hypothesis.settings.register_profile("unitstream", deadline=None, print_blob=True)
+# Machines are noisy: a slow example is no finding. Each run searches anew, so what few examples miss is found some runs
+# later. The tests of the laws, which all else relies on, ask for more.
+hypothesis.settings.register_profile("unitstream", deadline=None, print_blob=True, max_examples=40)
 hypothesis.settings.load_profile("unitstream")
 
 support.forget_this_machine()
