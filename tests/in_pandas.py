@@ -155,17 +155,13 @@ def _counterpart(
     if calendar.granularity == "hour":
         if compare == "period":
             return period - pd.Timedelta(hours=1)
-        local = period.tz_localize("UTC").tz_convert(calendar.zone)
-        wall = local.tz_localize(None)
-        other = wall - back
+        wall = period.tz_localize("UTC").tz_convert(calendar.zone).tz_localize(None)
         if (wall.month, wall.day) == (2, 29) and compare == "year":
             return None
         # Which hours of that day the clock shows so: none, one or two, of which the same one is meant.
-        hours = pd.date_range(other.normalize().tz_localize(calendar.zone), periods=26, freq="h")
-        alike = [hour for hour in hours if hour.tz_localize(None) == other]
-        today = pd.date_range(wall.normalize().tz_localize(calendar.zone), periods=26, freq="h")
-        place = [hour for hour in today if hour.tz_localize(None) == wall].index(local)
-        return alike[place].tz_convert("UTC").tz_localize(None) if place < len(alike) else None
+        alike = _hours_shown_as(wall - back, calendar.zone)
+        place = _hours_shown_as(wall, calendar.zone).index(period)
+        return alike[place] if place < len(alike) else None
     if compare == "year" and calendar.granularity == "week":
         year, week, _ = period.isocalendar()
         weeks = pd.date_range(f"{year - 1}-01-01", f"{year}-01-07", freq="W-MON")
