@@ -309,7 +309,7 @@ def test_the_days_that_are_compared_with(
     assert Comparison(compare, Timeframe(start, end), granularity).previous == previous
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(questions())
 def test_no_period_is_compared_with_twice(asked: Asked) -> None:
     """The way back and the way forth are one: each earlier period has one that is compared with it."""

@@ -452,12 +452,12 @@ def test_too_much_is_refused_with_what_to_narrow(
 
 
 @pytest.mark.parametrize("accept", ["application/json", "text/csv"])
-@pytest.mark.parametrize("text", ["eu", '"', "\n", "é", "😀"])
+@pytest.mark.parametrize("text", ["eu", '"', "😀"])
 def test_an_answer_that_lambda_would_not_take_is_refused(
     function: Function, monkeypatch: pytest.MonkeyPatch, accept: str, text: str
 ) -> None:
     """Lambda takes 6 MB and counts the body as it is quoted in JSON, so quotation marks and other scripts take more."""
-    row = Row({"region": text * 500}, [Cell("2022-10-01", 1.0, 1)])
+    row = Row({"region": text * 5_000}, [Cell("2022-10-01", 1.0, 1)])
     sizes = {}
     for rows in (1, 2):
         answers(monkeypatch, "view", view_of(*[row] * rows))
@@ -555,7 +555,7 @@ def test_a_table_with_too_many_columns_is_refused(function: Function, monkeypatc
         StoredPoint(
             "2022-10-01T13:00:00Z", 1.0, {f"{number}-{key}": "" for key in range(10)}, "0a", "2022-10-01T13:05:07.123Z"
         )
-        for number in range(1_000)
+        for number in range(800)
     ]
     answers(monkeypatch, "points", Page(points, None))
     assert function(POINTS, parameters=METRIC | RANGE).status == 200
