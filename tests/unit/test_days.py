@@ -36,7 +36,7 @@ def apply_all(day: Day, several: Iterable[Request]) -> Day:
     return day
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(st.lists(requests, max_size=6), st.data())
 def test_any_order_and_any_repetition_ends_in_the_same_day(several: list[Request], data: st.DataObject) -> None:
     """Whatever is delivered late, twice or in disorder, each hour ends with its largest (received_at, value)."""
@@ -50,7 +50,7 @@ def test_any_order_and_any_repetition_ends_in_the_same_day(several: list[Request
     assert apply_all({}, delivered) == model
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(st.lists(requests, max_size=4), requests)
 def test_the_counts_say_what_happened(before: list[Request], request: Request) -> None:
     """The four counts are what one sees when comparing the day before and after, and add up to the points."""
@@ -71,7 +71,7 @@ def test_the_counts_say_what_happened(before: list[Request], request: Request) -
     assert counts.total == len(request[1])
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(st.lists(requests, max_size=4), requests)
 def test_the_same_request_again_changes_and_writes_nothing(before: list[Request], request: Request) -> None:
     """A request that is sent again costs no write, and updates and creates nothing."""
@@ -81,7 +81,7 @@ def test_the_same_request_again_changes_and_writes_nothing(before: list[Request]
     assert counts.created == counts.updated == 0
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(st.lists(requests, max_size=4), requests)
 def test_only_hours_that_were_sent_are_written(before: list[Request], request: Request) -> None:
     """A request leaves the other hours of the day alone."""

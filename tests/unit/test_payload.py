@@ -314,7 +314,7 @@ def test_zero_has_no_sign(zero: str) -> None:
     assert (value, math.copysign(1, value)) == (0.0, 1.0)
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(st.decimals(allow_nan=False, allow_infinity=False) | st.floats(allow_nan=False, allow_infinity=False))
 def test_a_number_and_its_text_are_the_same(number: Decimal | float) -> None:
     """Whether a value is sent as a number or as a string of the same characters makes no difference."""
@@ -327,7 +327,7 @@ def test_a_number_and_its_text_are_the_same(number: Decimal | float) -> None:
         assert codes(as_number) == codes(as_text)
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.from_regex(r"\A-?[0-9_.]+(e-?[0-9]+)?\Z")
 )
@@ -798,7 +798,7 @@ near_requests = nearly(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(any_json)
 def test_a_number_that_is_almost_zero_changes_nothing_else(document: Any) -> None:
     """Beside it every document is what it was; `repr` tells NaN, the types of numbers and the order of keys."""
@@ -806,7 +806,7 @@ def test_a_number_that_is_almost_zero_changes_nothing_else(document: Any) -> Non
     assert repr(json_numbers.load(text)) == repr(from_json(text))
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(document=any_json | near_requests, ensure_ascii=st.booleans())
 def test_any_document_is_a_request_or_an_error_with_places(document: Any, ensure_ascii: bool) -> None:  # noqa: FBT001  # hypothesis fills it
     """Every JSON document is taken completely or refused, and each error points to what is in the document."""
@@ -826,7 +826,7 @@ def test_any_document_is_a_request_or_an_error_with_places(document: Any, ensure
         resolve(document, place)
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(st.binary() | st.text().map(str.encode))
 def test_any_bytes_are_a_request_or_an_error(body: bytes) -> None:
     """What is no JSON at all is refused as well."""
@@ -834,7 +834,7 @@ def test_any_bytes_are_a_request_or_an_error(body: bytes) -> None:
         parse(body)
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(near_requests, st.data())
 def test_a_body_that_was_cut_or_garbled_is_a_request_or_an_error(document: Any, data: st.DataObject) -> None:
     """A body that lost or changed some of its bytes is never taken for something that is neither."""

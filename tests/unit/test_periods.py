@@ -33,7 +33,7 @@ def timeframes(draw: st.DrawFn, latest: date = date.max, longest: int = 3_000_00
     return Timeframe(str(start), str(date.fromordinal(end)))
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(st.dates(date(1970, 1, 1), date(2200, 12, 31)), st.sampled_from(list(BY_CALENDAR)))
 def test_a_period_begins_where_pandas_says(day: date, granularity: Granularity) -> None:
     """Weeks begin on Monday, quarters in January, April, July and October."""
@@ -55,7 +55,7 @@ def test_periods_at_the_edges_of_the_calendar(day: str, granularity: Granularity
     assert period_of(day, granularity) == expected
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(timeframes(longest=900), granularities)
 def test_a_timeframe_has_the_periods_of_its_days(timeframe: Timeframe, granularity: Granularity) -> None:
     """Every period that a day belongs to, once and in order, also up to the end of the year 9999."""
@@ -99,7 +99,7 @@ def test_the_previous_timeframe(start: str, end: str, granularity: Granularity, 
     assert previous_timeframe(Timeframe(start, end), granularity)[0] == previous
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(timeframes(), granularities)
 def test_the_previous_timeframe_never_overlaps(timeframe: Timeframe, granularity: Granularity) -> None:
     """However long a timeframe is, the previous one ends before it."""
@@ -107,7 +107,7 @@ def test_the_previous_timeframe_never_overlaps(timeframe: Timeframe, granularity
     assert previous.start <= previous.end < timeframe.start
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(timeframes(latest=date(2200, 1, 1), longest=1_500), granularities)
 def test_no_shorter_shift_would_do(timeframe: Timeframe, granularity: Granularity) -> None:
     """The shift is a whole number of steps, and with one step less the two timeframes would overlap."""
@@ -124,7 +124,7 @@ def test_no_shorter_shift_would_do(timeframe: Timeframe, granularity: Granularit
     assert f"{nearer:%Y-%m-%d}" >= timeframe.start
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(timeframes(longest=400), granularities)
 def test_each_period_is_compared_with_one_of_the_previous_timeframe(
     timeframe: Timeframe, granularity: Granularity

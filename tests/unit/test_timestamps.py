@@ -107,7 +107,7 @@ def text_of(form: str) -> Callable[[datetime], str]:
         pytest.param(lambda moment: int(moment.strftime("%Y%m%d%H%M%S")), id="compact number"),
     ],
 )
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(hours=st.integers(0, HOURS))
 def test_any_hour_survives_any_form(write: Callable[[datetime], object], hours: int) -> None:
     """An hour of the years 1970 to 9999 that is written in a form is read as itself."""
@@ -115,7 +115,7 @@ def test_any_hour_survives_any_form(write: Callable[[datetime], object], hours: 
     assert parse_hour(write(moment)) == Hour(f"{moment:%Y-%m-%d}", moment.hour)
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(hours=st.integers(24, HOURS - 24), offset=st.integers(-23 * 60 - 59, 23 * 60 + 59))
 def test_any_hour_survives_any_offset(hours: int, offset: int) -> None:
     """An hour that is written in the local time of an offset is read as the hour in UTC."""
@@ -133,7 +133,7 @@ def is_a_date(number: int) -> bool:
         return False
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(hours=st.integers(0, HOURS) | st.integers(0, 700_000), number=st.sampled_from([int, float, str]))
 def test_any_hour_survives_the_epoch(hours: int, number: type[int | float | str]) -> None:
     """An hour is read from seconds and from milliseconds, wherever the number means only one of the two."""
@@ -185,7 +185,7 @@ def test_a_date_in_digits_is_not_guessed_at(digits: str, readings: str, number: 
         assert readings in caught.value.message()
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(
     st.datetimes(datetime(1970, 1, 1), datetime(2049, 12, 31)),  # noqa: DTZ001  # hypothesis asks for them
     st.sampled_from(["%Y%m%d", "%Y%m%d%H", "%Y%m%d%H%M"]),
@@ -432,7 +432,7 @@ near_timestamps = st.from_regex(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(
     st.none()
     | st.booleans()

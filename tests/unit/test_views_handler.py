@@ -532,7 +532,7 @@ def test_a_cursor_of_another_stream_is_refused(
 
 
 @pytest.mark.parametrize(("resource", "method", "parameters"), ROUTES)
-@pytest.mark.parametrize("value", ["x" * 100_000, "\\" * 20_000, ",:" * 20_000, "\ud800", "\x00", "%25" * 1_000])
+@pytest.mark.parametrize("value", ["x" * 40_000, "\\" * 20_000, ",:" * 20_000, "\ud800", "\x00", "%25" * 1_000])
 def test_giant_and_broken_values_are_refused(
     function: Function, resource: str, method: str, parameters: dict[str, list[str]], value: str
 ) -> None:
@@ -555,8 +555,9 @@ def test_a_table_with_too_many_columns_is_refused(function: Function, monkeypatc
         StoredPoint(
             "2022-10-01T13:00:00Z", 1.0, {f"{number}-{key}": "" for key in range(10)}, "0a", "2022-10-01T13:05:07.123Z"
         )
-        for number in range(800)
+        for number in range(400)
     ]
+    monkeypatch.setattr(forms, "LARGEST_BODY_BYTES", 1_000_000)
     answers(monkeypatch, "points", Page(points, None))
     assert function(POINTS, parameters=METRIC | RANGE).status == 200
     refused = function(POINTS, parameters=METRIC | RANGE, headers={"Accept": "text/csv"})
