@@ -36,13 +36,18 @@ def beside(unitstream: Path | None, settings: Mapping[str, str], home: Path, por
 def running(unitstream: Path, settings: Mapping[str, str], home: Path, port: int) -> Iterator[str]:
     """Run the explorer with the stack's settings, on `port` or another one, and push the demo's year meanwhile.
 
-    Yields its address. What both say goes to files in `home`.
+    Saves the demo's unit metric too, which is what the explorer then shows first. Yields its address. What they say
+    goes to files in `home`.
     """
     port = _free_port(port)
     demo.write(home / "demo.csv", datetime.now(UTC).date())
-    push = ["push", "demo.csv", "--agg-func", "Sum", "--wide", "--dimension", "region"]
+    commands = {
+        "explorer": ["explore", "--port", str(port)],
+        "demo": ["push", "demo.csv", "--agg-func", "Sum", "--wide", "--dimension", "region"],
+        "saved": ["unit-metrics", "save", "cost per order", "costs:Sum", "orders:Sum", "--group-by", "region"],
+    }
     with contextlib.ExitStack() as stack:
-        for name, arguments in (("explorer", ["explore", "--port", str(port)]), ("demo", push)):
+        for name, arguments in commands.items():
             log = stack.enter_context((home / f"{name}.log").open("wb"))
             process = subprocess.Popen(
                 [str(unitstream.absolute()), *arguments],

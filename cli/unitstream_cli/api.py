@@ -62,11 +62,15 @@ class Exchange:
 
 
 class _TryAgain(Exception):
-    """The request failed in a way that may pass. The service may ask for a pause of so many seconds."""
+    """The request failed in a way that may pass.
 
-    def __init__(self, reason: str, pause: float | None = None) -> None:
+    The service may ask for a pause of so many seconds, and say more in a sentence, which is told in the end.
+    """
+
+    def __init__(self, reason: str, pause: float | None = None, detail: str = "") -> None:
         super().__init__(reason)
         self.pause = pause
+        self.detail = detail
 
 
 class Api:
@@ -142,6 +146,10 @@ class Api:
             raise not_the_api(self._service, answer)
         return answer
 
+    def document(self, path: str, parameters: Mapping[str, Any], members: Mapping[str, type]) -> dict[str, Any]:
+        """Ask the service, and return the document that it answers, which has `members`. Raises as `get` does."""
+        return self._document(self.get(path, parameters), members)
+
     def delete(self, parameters: Mapping[str, Any]) -> Deleted:
         """Ask the service to delete points, and return how far it got. Raises as `get` does.
 
@@ -158,19 +166,26 @@ class Api:
         pause = retry_after(answer) or 0.0
         return Deleted(points, series, answer.status == 200, pause, exchange.in_doubt, document)
 
-    def send(self, method: str, path: str, document: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def send(
+        self, method: str, path: str, members: Mapping[str, type], document: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Make a request that may be made again, with a document or without, and return the one that it answers.
 
-        Raises as `get` does.
+        That has `members`. Raises as `get` does.
         """
         headers = {"X-Data-Stream-Token": self._service.token, "Content-Type": "application/json"}
         body = None if document is None else json.dumps(document).encode()
-        answer = self._request(method, path, headers, body, Exchange())
+        return self._document(self._request(method, path, headers, body, Exchange()), members)
+
+    def _document(self, answer: urllib3.BaseHTTPResponse, members: Mapping[str, type]) -> dict[str, Any]:
+        """Return the document of an answer, with members of these types: what stands before the API has others."""
         try:
-            found: dict[str, Any] = answer.json()
+            document = answer.json()
         except ValueError as exc:
             raise not_the_api(self._service, answer) from exc
-        return found
+        if isinstance(document, dict) and all(isinstance(document.get(name), kind) for name, kind in members.items()):
+            return document
+        raise not_the_api(self._service, answer)
 
     def _request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None, exchange: Exchange
@@ -193,7 +208,7 @@ class Api:
                 else f"given up after {time.monotonic() - started:.1f} s and {exchange.attempts} "
                 f"attempt{'' if exchange.attempts == 1 else 's'} (--give-up-after {self._give_up_after:g})"
             )
-            raise Unreachable(f"{exc}, {why}.", f"The address is {self._service.url}.") from exc
+            raise Unreachable(f"{exc}, {why}. {exc.detail}".rstrip(), f"The address is {self._service.url}.") from exc
 
     def _attempt(
         self, method: str, path: str, headers: dict[str, str], body: bytes | None, exchange: Exchange
@@ -218,7 +233,8 @@ class Api:
             exchange.received_at = problem.get("received_at", exchange.received_at)
             # The gateway's own 429 says that the function never saw the request.
             exchange.in_doubt |= answer.status != 429
-            raise _TryAgain(f"the service answered {status_and_title(answer, problem)}", retry_after(answer))
+            reason = f"the service answered {status_and_title(answer, problem)}"
+            raise _TryAgain(reason, retry_after(answer), str(problem.get("detail", "")))
         raise failure_of(self._service, answer, problem)
 
     def pause(self, seconds: float) -> None:

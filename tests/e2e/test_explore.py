@@ -21,6 +21,8 @@ from stack import DEMO_READ_TOKEN, DEMO_WRITE_TOKEN
 from support import free_port, point, request_body
 
 from unitstream.periods import Timeframe, periods
+from unitstream_cli.api import Api
+from unitstream_cli.errors import Unreachable
 from unitstream_cli.explore.table import digits
 from unitstream_cli.settings import Service
 
@@ -32,11 +34,13 @@ if TYPE_CHECKING:
     from support import Stack
 
 HOSTILE = '<img src=x onerror="window.hacked = 1"><b>bold</b>'
+ODD = "__proto__"
 REGIONS = ("eu", "us", HOSTILE)
 # Before these five days there are five others.
 DAYS = {"range": "own", "start_date": "2022-10-06", "end_date": "2022-10-10"}
 UNIT_METRIC = {"metric": "costs:Sum", "per": "orders:Sum", **DAYS, "group_by": "region", "compare": "timeframe"}
-SAVED = {"numerator": "costs:Sum", "denominator": "orders:Sum", "group_by": ["region"], "unit": "EUR <per> order"}
+SAVED: dict[str, Any] = {"numerator": "costs:Sum", "denominator": "orders:Sum", "group_by": ["region"]}
+SAVED |= {"unit": "EUR <per> order", "thresholds": {"above": 1e6}}
 WAITS_MS = 20_000
 
 
@@ -100,6 +104,8 @@ def shop(stack: Stack, chromium: Browser, tmp_path_factory: pytest.TempPathFacto
             for place, region in enumerate(REGIONS)
         ]
         assert own.post(request_body(points, own.token))[0] == 201
+    odd = [point("2022-10-06", 1, "odd", dimensions) for dimensions in ({ODD: "a __proto__ b"}, {ODD: ""}, {})]
+    assert own.post(request_body(odd, own.token))[0] == 201
     assert own.change("PUT", "/api/unit-metrics/cost%20per%20order", SAVED)[0] == 200
     folder = tmp_path_factory.mktemp("explorer")
     log = folder / "explorer.log"
@@ -145,7 +151,7 @@ def picked(document: dict[str, Any], *fields: str) -> list[list[str]]:
     return [
         [
             cell["date"],
-            *one["dimensions"].values(),
+            *("none" if value is None else value or "empty" for value in one["dimensions"].values()),
             *(text_of(cell[field]) for field in fields),
         ]
         for one in document["series"]
@@ -208,7 +214,7 @@ def test_choose_group_filter_and_compare_by_keyboard_then_reload_and_go_back(sho
 
 
 def test_text_from_dimensions_is_text_and_numbers_are_the_readers(shop: Explorer) -> None:
-    """A region whose name is HTML, in the page, the picture and the list of filters; digits as a German writes them."""
+    """A region that is HTML, in page, picture and list of filters; a name of JavaScript's; digits as in German."""
     with shop.page(locale="de-DE") as page:
         page.goto(shop.url(metric="costs:Sum", **DAYS, group_by="region"))
         shown_sentence(page, re.compile("by day and region"))
@@ -219,6 +225,11 @@ def test_text_from_dimensions_is_text_and_numbers_are_the_readers(shop: Explorer
         expect(page.locator(".dash-dropdown-content label").filter(has_text="<img").first).to_contain_text(HOSTILE)
         assert page.evaluate("window.hacked") is None
         assert not page.locator("main img, main b").count()
+        page.goto(shop.url(metric="odd:Sum", **DAYS, group_by=ODD))
+        shown_sentence(page, re.compile(f"by day and {ODD}"))
+        assert [row[1] for row in cells(page)] == ["empty", "a __proto__ b", "none"]
+        page.goto(shop.url(metric="costs:Sum", **DAYS, group_by="region"))
+        shown_sentence(page, re.compile("by day and region"))
         first = page.locator("#rows td[data-number]").first
         assert (first.get_attribute("data-number"), first.inner_text()) == ("69213.9", "69.213,9")
         assert page.evaluate("document.querySelector('.js-plotly-plot').layout.separators") == ",."
@@ -294,6 +305,7 @@ def test_a_page_of_which_nothing_was_asked_shows_a_saved_unit_metric(shop: Explo
         page.goto(shop.url(saved="cost per order", **DAYS))
         shown_sentence(page, re.compile("^cost per order by day and region"))
         expect(page.locator("#picture .ytitle")).to_have_text("EUR <per> order")
+        expect(page.locator("#picture .shape-label")).to_have_text("too high above 1000000")
 
 
 def test_an_error_is_told_in_the_words_of_the_api(shop: Explorer) -> None:
@@ -339,6 +351,29 @@ def test_what_keeps_the_explorer_from_reading_is_told(shop: Explorer, token: str
             page.goto(kept_out.url(**UNIT_METRIC))
             expect(page.get_by_role("alert").filter(has_text=said)).to_be_visible(timeout=WAITS_MS)
             expect(page.locator("#shown")).to_be_hidden()
+
+
+def test_after_a_failure_it_reads_again(shop: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the button is pressed."""
+    fails = [True]
+    request = Api.get
+
+    def unreliable(self: Api, *arguments: Any) -> Any:
+        if fails:
+            raise Unreachable("the service answered 503 The database is busy.")
+        return request(self, *arguments)
+
+    monkeypatch.setattr(Api, "get", unreliable)
+    with in_process(Service(shop.stack.api_url, shop.stack.api_key, shop.stack.token)) as address:
+        again = replace(shop, address=address, log=None)
+        with again.page() as page:
+            page.goto(again.url(**UNIT_METRIC))
+            expect(page.get_by_role("alert").filter(has_text="503 The database is busy")).to_be_visible()
+            expect(page.get_by_role("button", name="CSV")).to_be_hidden()
+            fails.clear()
+            page.get_by_role("button", name="Read again").click()
+            shown_sentence(page, re.compile("the faint line"))
+            expect(page.get_by_role("button", name="CSV")).to_be_visible()
 
 
 def test_an_answer_that_is_too_large_says_what_to_narrow(shop: Explorer) -> None:
@@ -416,11 +451,15 @@ def test_make_run_has_an_explorer_with_a_demo_in_it(
     settings = {"API_URL": own.api_url, "API_KEY": own.api_key, "DATA_STREAM_TOKEN": own.token}
     with running(UNITSTREAM, settings, tmp_path, free_port()) as address:
         wait_for(tmp_path / "demo.log", "Received")
+        wait_for(tmp_path / "saved.log", "Saved: cost per order.")
         wait_for(tmp_path / "explorer.log", address)
         shown = Explorer(address, own, chromium, tmp_path, tmp_path / "explorer.log")
         with shown.page() as page:
+            page.goto(address)
+            shown_sentence(page, re.compile("^cost per order by day and region"))
             page.goto(f"{address}/{DEMO_QUESTION}")
             shown_sentence(page, re.compile("^costs:Sum per orders:Sum by day and region"))
+            expect(page.locator("#status")).to_contain_text("is not over yet")
             names = page.locator("#picture .legendtext").all_text_contents()
     assert sorted(names) == ["ap", "eu", "us"]
 

@@ -682,6 +682,31 @@ def test_each_failure_has_its_exit_code(
         assert f"{status} {document['title']}" in result.stderr
 
 
+@pytest.mark.parametrize("answer", [{}, [], "signed in", {"unit_metrics": None}])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "metrics",
+        "series orders:Sum",
+        "points orders:Sum",
+        "views orders:Sum",
+        "unit-metrics costs:Sum orders:Sum",
+        "unit-metrics list",
+        "unit-metrics show cost",
+        "unit-metrics save cost costs:Sum orders:Sum",
+        "unit-metrics delete cost --yes",
+        "delete orders:Sum --from 2022-10-01 --to 2022-10-02 --yes",
+    ],
+)
+def test_json_that_is_no_answer_of_the_api_is_told_as_such(
+    service: Service, unitstream: Run, asked: str, answer: object
+) -> None:
+    """What stands before the API may answer with a 200 of its own."""
+    service.answers(answer)
+    result = unitstream(*asked.split())
+    assert (result.exit_code, "is not the API" in result.stderr) == (ExitCode.UNREACHABLE, True), result.output
+
+
 @pytest.mark.parametrize("asked", [("show", "cost"), ("show", "cost", "--csv")])
 def test_an_unknown_saved_unit_metric_is_said(service: Service, unitstream: Run, asked: tuple[str, ...]) -> None:
     """The address is right, so it is not blamed."""

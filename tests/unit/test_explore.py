@@ -40,7 +40,7 @@ from unitstream_cli.explore.question import (
     single_filters,
 )
 from unitstream_cli.explore.stream import Dimensions
-from unitstream_cli.explore.table import count_pages, digits, percent, sorted_rows, strays, table_of
+from unitstream_cli.explore.table import count_pages, digits, not_over, percent, sentence, sorted_rows, strays, table_of
 from unitstream_cli.explore.table import page_of as rows_of_page
 from unitstream_cli.main import app
 
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from unitstream_cli.explore.table import Table
 
 TODAY = date(2026, 11, 25)
-HOSTILE = '</script><img src=x onerror="alert(1)">&amp;'
+HOSTILE = '</script><img src=x onerror="alert(1)">&amp; $TeX$'
 
 
 # --- the address ------------------------------------------------------------------------------------------------------
@@ -194,10 +194,10 @@ def test_a_column_that_is_gone_sorts_nothing() -> None:
 
 def test_a_saved_unit_metric_shows_what_it_is_made_of() -> None:
     saved = {"name": "share", "numerator": "costs:Sum", "denominator": "costs:Sum", "numerator_filter": ["team:web"]}
-    shown = as_defined(Asked(saved="share"), [saved | {"granularity": "month"}])
+    shown = as_defined(Asked(saved="share"), saved | {"granularity": "month"})
     assert (shown.per, shown.numerator_filter, shown.granularity) == ("costs:Sum", ("team:web",), "month")
     assert choices_of(shown, "2026-11-01", "2026-11-02").what == "saved share"
-    assert as_defined(Asked(saved="another"), [saved]) == Asked(saved="another")
+    assert as_defined(Asked(saved="another"), None) == Asked(saved="another")
 
 
 def test_what_an_address_asks_is_offered_even_if_the_stream_lacks_it() -> None:
@@ -233,7 +233,7 @@ def view(agg_func: str, values: dict[str, list[float | None]], **more: Any) -> d
 
 
 def table(document: dict[str, Any], asked: Asked | None = None) -> Table:
-    return table_of(document, asked or Asked("costs:Sum"), None)
+    return table_of(document, asked or Asked("costs:Sum"))
 
 
 MANY: dict[str, list[float | None]] = {"a": [1.0, 2.0], "b": [0.1, None, 5.0], "c": [0.2], "d": [100.0]}
@@ -309,10 +309,59 @@ def test_a_few_periods_have_a_tick_each() -> None:
         assert figure["layout"]["xaxis"].get("tickvals") == ticks
 
 
+def test_the_hour_that_comes_twice_is_drawn_twice_in_the_order_of_time() -> None:
+    """By the clock of a zone; hours without data are gaps there too."""
+    days = {"start_date": "2022-10-30", "end_date": "2022-10-30", "granularity": "hour", "timezone": "Europe/Berlin"}
+    figure = figure_of(table(view("Sum", {"a": [1.0]}) | days), Asked("costs:Sum"))
+    hours = figure["data"][0]["x"]
+    assert len(hours) == 25
+    assert hours[1:4] == ["2022-10-30T01:00:00+02:00", "2022-10-30T02:00:00+02:00", "2022-10-30T02:00:00+01:00"]
+    axis = figure["layout"]["xaxis"]
+    assert axis["type"] == "category"
+    assert (axis["tickvals"][1], axis["ticktext"][1]) == ("2022-10-30T02:00:00+01:00", "10-30 02:00")
+
+
+def test_a_threshold_is_a_line() -> None:
+    document = view("Average", {"a": [1.0]})
+    figure = figure_of(table_of(document, Asked("costs:Average"), above=3.5), Asked("costs:Average"))
+    (line,) = figure["layout"]["shapes"]
+    assert (line["y0"], line["y1"], line["label"]["text"]) == (3.5, 3.5, "too high above 3.5")
+
+
+def test_what_was_kept_is_in_the_sentence() -> None:
+    """Which stands above every picture that is taken away."""
+    asked = asked_of(
+        "?metric=costs:Sum&per=orders:Sum&group_by=region&filter=-team:a,b&numerator_filter=service:"
+        "&denominator_filter=region:eu&denominator_group_by="
+    )
+    document = view("Sum", MANY)
+    for side in ("numerator", "denominator"):
+        document[side] = {"metric_name": side, "metric_agg_func": "Sum"}
+    del document["metric_name"]
+    told = sentence(table(document, asked))
+    assert told == (
+        "numerator:Sum per denominator:Sum by day and region, 2022-10-01 to 2022-10-05, where team is not a or b; "
+        "numerator where service is empty; denominator where region is eu; denominator not grouped"
+    )
+
+
+def test_notices_of_a_comparison_are_told_where_there_is_one() -> None:
+    """And that today is compared with whole days."""
+    notices = [{"code": code, "detail": code} for code in ("unequal_totals", "unknown_metric")]
+    document = view("Sum", MANY, notices=notices)
+    for compare, told in ((None, ["unknown_metric"]), ("year", ["unequal_totals", "unknown_metric"])):
+        assert table(document, Asked("costs:Sum", compare=compare)).notices == told  # type: ignore[arg-type]  # both are
+    compared = table(document, Asked("costs:Sum", compare="year"))
+    assert not_over(compared, date(2022, 10, 5)) == [
+        "2022-10-05 is not over yet: it and the totals are compared with whole days."
+    ]
+    assert not_over(compared, date(2022, 10, 6)) == not_over(table(document), date(2022, 10, 5)) == []
+
+
 def test_text_is_text_in_the_picture() -> None:
     """Plotly takes HTML in names and titles."""
     figure = figure_of(table(view("Sum", {HOSTILE: [1.0]}, unit=HOSTILE)), Asked("costs:Sum"))
-    assert "<" not in re.sub(r"%\{[^}]*\}", "", json.dumps(figure))
+    assert not set("<$").intersection(re.sub(r"%\{[^}]*\}", "", json.dumps(figure)))
     assert unescape(figure["data"][0]["name"]) == HOSTILE
 
 
@@ -346,7 +395,7 @@ def test_numbers_keep_their_digits(value: float) -> None:
 def test_text_is_text_in_the_page_to_hand_over() -> None:
     """Nothing in the stream ends the script or begins a tag."""
     asked = Asked("costs:Sum", filter=(filter_text(Filter(HOSTILE, (HOSTILE,), excludes=False)),))
-    found = table(view("Sum", {HOSTILE: [1.5]}, notices=[{"detail": HOSTILE}]), asked)
+    found = table(view("Sum", {HOSTILE: [1.5]}, notices=[{"code": "made_up", "detail": HOSTILE}]), asked)
     parts = {"style": "", "script": "", "plotly": ""}
     page = page_of(found, figure_of(found, asked), asked, datetime(2026, 11, 25, 12, tzinfo=UTC), parts)
     assert page.count("</script>") == 3

@@ -17,12 +17,14 @@ from unitstream_cli.explore.figure import figure_of, groups_of
 from unitstream_cli.explore.layout import nothing_yet, problem, table_view
 from unitstream_cli.explore.question import Asked, asked_of, errors_of, faults_of, single_filters, sort_of
 from unitstream_cli.explore.stream import today
-from unitstream_cli.explore.table import nothing_in, sentence, strays, table_of, when
+from unitstream_cli.explore.table import not_over, nothing_in, sentence, strays, table_of, when
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from dash.development.base_component import Component
 
-    from unitstream_cli.explore.stream import Answer, Dimensions, Stream
+    from unitstream_cli.explore.stream import Dimensions, Stream
     from unitstream_cli.explore.table import Table
 
 _CONTROLS = Choices._fields
@@ -68,10 +70,11 @@ def _connect_question(app: Any, stream: Stream) -> None:
         },
         {
             "search": Input("url", "search"),
+            "_": Input("again", "n_clicks"),
             "values": {name: Input(name, "value") for name in _CONTROLS},
         },
         running=_READING,
-    )(lambda search, values: steer(stream, search, values))
+    )(lambda search, _, values: steer(stream, search, values))
 
 
 def _connect_answer(app: Any, stream: Stream) -> None:
@@ -84,12 +87,12 @@ def _connect_answer(app: Any, stream: Stream) -> None:
             "failed": Output("failed", "children"),
             "table": Output("table", "children"),
             "shown": Output("shown", "hidden"),
-            "buttons": Output("buttons", "hidden"),
+            "files": Output("files", "hidden"),
         },
-        {"search": Input("asked", "data"), "_": Input("again", "n_clicks")},
+        {"search": Input("asked", "data")},
         running=_READING,
         prevent_initial_call=True,
-    )(lambda search, _: look(stream, search))
+    )(lambda search: look(stream, search))
     app.callback(
         Output("download", "data"),
         Output("failed", "children", allow_duplicate=True),
@@ -104,6 +107,8 @@ def _connect_answer(app: Any, stream: Stream) -> None:
 def steer(stream: Stream, search: str | None, values: dict[str, Any]) -> dict[str, Any]:
     """Make the address and the controls say the same: whichever has changed leads."""
     chosen = ctx.triggered_id in _CONTROLS
+    if ctx.triggered_id == "again":
+        stream.forget()
     address: Any = no_update
     wrong: list[str] = []
     try:
@@ -113,7 +118,7 @@ def steer(stream: Stream, search: str | None, values: dict[str, Any]) -> dict[st
         if not asked.is_something:
             asked = _first(stream, asked)
         wrong = faults_of(asked, today())
-        shown = as_defined(asked, stream.saved()) if asked.saved else asked
+        shown = as_defined(asked, stream.definition(asked))
         offers = _offers(stream, shown)
     except InvalidRequest as failure:
         return _unsteered(address, errors_of(failure))
@@ -135,44 +140,48 @@ def steer(stream: Stream, search: str | None, values: dict[str, Any]) -> dict[st
 def look(stream: Stream, search: str | None) -> dict[str, Any]:
     """Ask the API, and show what it answers."""
     empty: dict[str, Any] = {"drawn": no_update, "noted": None, "sentence": "", "status": [], "failed": [], "table": []}
-    empty |= {"shown": True, "buttons": True}
+    empty |= {"shown": True, "files": True}
     if search is None:
         return empty
-    if ctx.triggered_id == "again":
-        stream.forget()
     asked = asked_of(search)
+    if not asked.is_something:
+        return empty | {"table": nothing_yet()}
     try:
-        if not asked.is_something:
-            return empty | {"table": nothing_yet()}
-        answer = stream.answer(asked)
+        table, read_at = _answered(stream, asked)
     except CommandFailed as failure:
         return empty | {"failed": problem(sentences(failure))}
-    table = table_of(answer.document, asked, answer.shared)
     if not table.rows:
-        return empty | {"status": problem([*_notes(table), *nothing_in(table), when(table, answer.read_at)])}
+        return empty | {"status": problem([*_notes(table), *nothing_in(table), when(table, read_at)])}
     return {
         "drawn": figure_of(table, asked),
-        "noted": {"name": handover.file_name(table, "png"), "title": handover.wrapped(sentence(table))},
+        "noted": {"name": handover.file_name(table, "png"), "heading": handover.heading(table, read_at)},
         "sentence": sentence(table),
-        "status": _status(table, asked, answer),
+        "status": _status(table, asked, read_at),
         "failed": [],
         "table": table_view(table, asked),
         "shown": False,
-        "buttons": False,
+        "files": False,
     }
+
+
+def _answered(stream: Stream, asked: Asked) -> tuple[Table, datetime]:
+    """Return the table of what the API answers, and when it did."""
+    definition = stream.definition(asked)
+    above = (definition or {}).get("thresholds", {}).get("above")
+    answer = stream.answer(asked)
+    return table_of(answer.document, as_defined(asked, definition), above), answer.read_at
 
 
 def download(stream: Stream, search: str | None) -> tuple[Any, list[Component]]:
     """Return the file of the button that was pressed, or what keeps it from being made."""
     asked = asked_of(search or "")
     try:
-        answer = stream.answer(asked)
-        table = table_of(answer.document, asked, answer.shared)
+        table, read_at = _answered(stream, asked)
         if ctx.triggered_id == "csv":
             return _file(stream.csv(asked).decode(), handover.file_name(table, "csv"), "text/csv"), []
     except CommandFailed as failure:
         return no_update, problem(sentences(failure))
-    page = handover.page_of(table, figure_of(table, asked), asked, answer.read_at, _parts())
+    page = handover.page_of(table, figure_of(table, asked), asked, read_at, _parts())
     return _file(page, handover.file_name(table, "html"), "text/html"), []
 
 
@@ -247,14 +256,14 @@ def sentences(failure: CommandFailed) -> list[str]:
     return [failure.message[:1].upper() + failure.message[1:], *details, *([failure.hint] if failure.hint else [])]
 
 
-def _status(table: Table, asked: Asked, answer: Answer) -> list[Component]:
+def _status(table: Table, asked: Asked, read_at: datetime) -> list[Component]:
     groups = groups_of(table, asked.top)
     told = []
     if groups.left_out and not groups.rest:
         told.append(f"{groups.left_out} more groups are not drawn: what they are together cannot be known.")
-    told += strays(table, asked)
+    told += [*not_over(table, today()), *strays(table, asked)]
     told += _notes(table)
-    return problem([when(table, answer.read_at), *told])
+    return problem([when(table, read_at), *told])
 
 
 def _notes(table: Table) -> list[str]:

@@ -12,6 +12,7 @@ from unitstream_cli.explore.question import (
     TOPS,
     Asked,
     filter_text,
+    filter_words,
     joined_filters,
     keys_text,
     single_filters,
@@ -87,9 +88,8 @@ def choices_of(asked: Asked, start: str, end: str) -> Choices:
     )
 
 
-def as_defined(asked: Asked, saved: Iterable[Mapping[str, Any]]) -> Asked:
-    """Return a question for a saved unit metric with what its definition says, for the controls to show."""
-    definition = next((one for one in saved if one["name"] == asked.saved), None)
+def as_defined(asked: Asked, definition: Mapping[str, Any] | None) -> Asked:
+    """Return a question with what the definition of its saved unit metric says, if there is one, to show it."""
     if definition is None:
         return asked
     shared = definition.get("denominator_group_by")
@@ -206,12 +206,7 @@ def offered_filters(dimensions: Iterable[Dimensions], chosen: Iterable[str]) -> 
         for sign in ("", "-")
         for value in sorted(values[key])
     ]
-    return [{"value": text, "label": _in_words(text)} for text in with_chosen(texts, chosen)]
-
-
-def _in_words(text: str) -> str:
-    one = parse_filter(text)
-    return f"{one.key} {'is not' if one.excludes else 'is'} {one.values[0] or 'empty'}"
+    return [{"value": text, "label": filter_words(text)} for text in with_chosen(texts, chosen)]
 
 
 def offered_sharing(group_by: tuple[str, ...]) -> Options:

@@ -5,12 +5,14 @@ Plotly takes some HTML in texts, so every text of a stream is escaped here.
 
 from __future__ import annotations
 
+from datetime import datetime
 from html import escape
 from math import floor, log10
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from unitstream.periods import Timeframe, count_periods, periods
-from unitstream_cli.explore.table import group_name
+from unitstream.periods import Timeframe
+from unitstream.zones import Calendar, zone_of
+from unitstream_cli.explore.table import digits, group_name
 from unitstream_cli.reads.rows import Row, aggregated
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which the colour-blind can tell apart; the page's theme has those of text and lines.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 REST_COLOUR = "#8C8C8C"
+THRESHOLD_COLOUR = "#D55E00"
 FAINT = 0.5
 _DASHES = ("solid", "dash", "dot", "dashdot")
 _PATTERNS = ("", "/", ".", "x")
@@ -29,6 +32,8 @@ _PATTERNS = ("", "/", ".", "x")
 _MOST_IN_ONE_HOVER = 12
 _MOST_PERIODS = 20_000
 _FEW_PERIODS = 12
+# A legend with longer ones has no place for anything else.
+_LONGEST_NAME = 60
 # More bars than these take a browser a second; steps, which look like them, are one path a group.
 _MOST_BARS = 4_000
 
@@ -80,13 +85,13 @@ def _drawn(table: Table, name: str, rows: Sequence[Row]) -> Drawn:
 
 
 def periods_of(table: Table) -> list[str]:
-    """Return all periods of the range, so that those without data are gaps; in a zone, those hours that have data."""
+    """Return all periods of the range, so that those without data are gaps; of very many, those that have data."""
     document = table.document
-    timeframe = Timeframe(document["start_date"], document["end_date"])
-    hours_of_zone = document["granularity"] == "hour" and "timezone" in document
-    if hours_of_zone or count_periods(timeframe, document["granularity"]) > _MOST_PERIODS:
-        return sorted({row.fields["date"] for row in table.rows})
-    return list(periods(timeframe, document["granularity"]))
+    zone = zone_of(document.get("timezone", "UTC"))
+    calendar = Calendar(Timeframe(document["start_date"], document["end_date"]), document["granularity"], zone)
+    if calendar.count() > _MOST_PERIODS:
+        return sorted({row.fields["date"] for row in table.rows}, key=datetime.fromisoformat)
+    return list(map(calendar.shown, calendar.periods()))
 
 
 def figure_of(table: Table, asked: Asked) -> dict[str, Any]:
@@ -128,7 +133,7 @@ def _look(place: int, *, is_rest: bool) -> dict[str, str]:
 def _trace(one: Drawn, every: list[str], look: dict[str, str], number: str, *, stacked: str | None) -> dict[str, Any]:
     """Return a group's bars, its steps in a stack, or its line."""
     shared: dict[str, Any] = {
-        "name": plain(one.name),
+        "name": plain(_short(one.name)),
         "x": every,
         "y": [one.now.get(period) for period in every],
         "hovertemplate": f"%{{y:{number}}}",
@@ -150,7 +155,7 @@ def _trace(one: Drawn, every: list[str], look: dict[str, str], number: str, *, s
 def _faint(one: Drawn, every: list[str], colour: str | None, number: str) -> dict[str, Any]:
     """Return the line of what a group is compared with; without a colour it is that of text, which the page knows."""
     return {
-        "name": plain(f"{one.name}, before"),
+        "name": plain(f"{_short(one.name)}, before"),
         "x": every,
         "y": [one.before.get(period) for period in every],
         "type": "scatter",
@@ -172,9 +177,6 @@ def _all_before(drawn: Sequence[Drawn], every: list[str]) -> Drawn:
 
 
 def _layout(table: Table, every: Sequence[str], *, stacked: bool, lines: int) -> dict[str, Any]:
-    granularity = table.document["granularity"]
-    # Of a few periods plotly would name some twice.
-    ticks = {"tickmode": "array", "tickvals": every} if len(every) <= _FEW_PERIODS else {}
     return {
         "barmode": "relative" if stacked else "group",
         "bargap": 0.15,
@@ -183,11 +185,31 @@ def _layout(table: Table, every: Sequence[str], *, stacked: bool, lines: int) ->
         "showlegend": lines > 1,
         "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "traceorder": "normal"},
         "margin": {"l": 64, "r": 16, "t": 16, "b": 48},
-        "xaxis": {"type": "date", "tickformat": _TICKS[granularity], "hoverformat": _HOVERS[granularity]}
-        | {"automargin": True}
-        | ticks,
+        "xaxis": _axis(table, every) | {"automargin": True},
         "yaxis": {"rangemode": "tozero", "title": {"text": plain(table.unit or "")}, "automargin": True},
-    }
+    } | _threshold(table)
+
+
+def _axis(table: Table, every: Sequence[str]) -> dict[str, Any]:
+    granularity = table.document["granularity"]
+    if granularity == "hour" and "timezone" in table.document:
+        # By the clock of a zone one hour may come twice, which plotly would draw at one place.
+        named = every[:: -(-len(every) // _FEW_PERIODS)]
+        texts = [f"{datetime.fromisoformat(one):{_TICKS['hour']}}" for one in named]
+        return {"type": "category", "tickmode": "array", "tickvals": named, "ticktext": texts}
+    axis = {"type": "date", "tickformat": _TICKS[granularity], "hoverformat": _HOVERS[granularity]}
+    # Of a few periods plotly would name some twice.
+    return axis | ({"tickmode": "array", "tickvals": every} if len(every) <= _FEW_PERIODS else {})
+
+
+def _threshold(table: Table) -> dict[str, Any]:
+    """Return the line above which a saved unit metric is too high."""
+    if table.above is None:
+        return {}
+    place = {"xref": "paper", "yref": "y", "y0": table.above, "y1": table.above, "x0": 0, "x1": 1}
+    line = {"color": THRESHOLD_COLOUR, "width": 1, "dash": "longdash"}
+    label = {"text": f"too high above {digits(table.above)}", "textposition": "end", "yanchor": "bottom"}
+    return {"shapes": [{"type": "line", **place, "line": line, "label": label}]}
 
 
 _TICKS = {"hour": "%m-%d %H:%M", "month": "%Y-%m", "quarter": "%Y-%m", "year": "%Y"} | dict.fromkeys(
@@ -206,5 +228,9 @@ def _format(values: Sequence[float]) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text so that plotly shows it as it is."""
-    return escape(text, quote=False)
+    """Return a text so that plotly shows it as it is: neither HTML nor TeX."""
+    return escape(text, quote=False).replace("$", "&#36;")
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"

@@ -12,7 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from unitstream_cli.explore.figure import plain
-from unitstream_cli.explore.table import digits, sentence, shown, sorted_rows, when
+from unitstream_cli.explore.table import absent, digits, sentence, shown, sorted_rows, when
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # Nothing may be loaded, from anywhere.
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 _LONGEST_NAME = 80
-_TITLE_LETTERS = 150
+_LINE = 150
 _NUMBER = ' class="number"'
 
 
@@ -62,9 +62,9 @@ def page_of(table: Table, figure: dict[str, Any], asked: Asked, read_at: datetim
 """
 
 
-def wrapped(text: str) -> str:
-    """Return the title of a picture, in lines, so that plotly shows it as it is."""
-    return "<br>".join(map(plain, textwrap.wrap(text, _TITLE_LETTERS)))
+def heading(table: Table, read_at: datetime) -> list[str]:
+    """Return what stands above a picture that is taken away, in lines, so that plotly shows them as they are."""
+    return [plain(line) for text in (sentence(table), when(table, read_at)) for line in textwrap.wrap(text, _LINE)]
 
 
 def file_name(table: Table, ending: str) -> str:
@@ -99,6 +99,8 @@ def _row(columns: list[Column], row: Row) -> str:
 
 
 def _cell(column: Column, value: Any) -> str:
+    if word := absent(column, value):
+        return f'<td class="absent">{word}</td>'
     if value is None:
         return "<td></td>"
     if not column.is_number:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dash import dcc, html
 
 from unitstream_cli.explore import controls
-from unitstream_cli.explore.table import ROWS_A_PAGE, Column, count_pages, digits, page_of, shown, sorted_rows
+from unitstream_cli.explore.table import ROWS_A_PAGE, Column, absent, count_pages, digits, page_of, shown, sorted_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,10 +106,10 @@ def _day(name: str, title: str) -> Component:
 
 
 def _buttons() -> Component:
-    named = {"csv": "CSV", "png": "PNG", "hand_over": "A page to hand over", "again": "Read again"}
-    return html.Div(
-        [html.Button(title, id=name, type="button") for name, title in named.items()], id="buttons", hidden=True
-    )
+    files = {"csv": "CSV", "png": "PNG", "hand_over": "A page to hand over"}
+    of_files = [html.Button(title, id=name, type="button") for name, title in files.items()]
+    again = html.Button("Read again", id="again", type="button")
+    return html.Div([html.Div(of_files, id="files", hidden=True), again], id="buttons")
 
 
 def _named(label: str) -> dict[str, Any]:
@@ -178,6 +178,8 @@ def _total(table: Table, row: Row, name: str) -> Component:
 
 def _cell(column: Column, row: Row) -> Component:
     value = column.cell(row)
+    if word := absent(column, value):
+        return html.Td(word, className="absent")
     if not column.is_number:
         return html.Td("" if value is None else value)
     if value is None:

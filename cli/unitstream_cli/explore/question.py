@@ -218,6 +218,21 @@ def filter_text(one: Filter) -> str:
     return f"{'-' if one.excludes else ''}{escaped(one.key)}:{','.join(map(escaped, one.values))}"
 
 
+def filter_words(text: str) -> str:
+    one = parse_filter(text)
+    return f"{one.key} {'is not' if one.excludes else 'is'} {' or '.join(value or 'empty' for value in one.values)}"
+
+
+def conditions_of(asked: Asked) -> str:
+    """Return what a question keeps, and how it groups its denominator, as the end of a sentence."""
+    filters = {", where": asked.filter, "; numerator where": asked.numerator_filter}
+    filters |= {"; denominator where": asked.denominator_filter}
+    told = [f"{name} {' and '.join(map(filter_words, texts))}" for name, texts in filters.items() if texts]
+    if (shared := asked.denominator_group_by) is not None:
+        told.append(f"; denominator by {' and '.join(shared)}" if shared else "; denominator not grouped")
+    return "".join(told)
+
+
 def single_filters(texts: Iterable[str]) -> list[str]:
     """Return filters of one value each, as the page offers them."""
     several = map(parse_filter, texts)

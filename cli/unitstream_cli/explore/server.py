@@ -47,6 +47,7 @@ def build(service: Service, hosts: Iterable[str], give_up_after: float = GIVE_UP
         add_log_handler=False,
         enable_mcp=False,
         assets_folder=os.path.join(os.path.dirname(__file__), "assets"),  # noqa: PTH118, PTH120  # Dash takes texts
+        assets_ignore="first",  # it stands in the index, before all that Dash adds there
         index_string=_INDEX,
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
@@ -88,6 +89,6 @@ def _name_of(host: str) -> str:
 
 _INDEX = """<!DOCTYPE html>
 <html lang="en">
-<head>{%metas%}<title>{%title%}</title>{%favicon%}{%css%}</head>
+<head>{%metas%}<script src="/assets/first.js"></script><title>{%title%}</title>{%favicon%}{%css%}</head>
 <body>{%app_entry%}<footer hidden>{%config%}{%scripts%}{%renderer%}</footer></body>
 </html>"""

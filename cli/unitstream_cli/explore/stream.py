@@ -37,11 +37,10 @@ class Dimensions(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What the API answered, and when. `shared` are the keys by which the denominator is grouped, None for all."""
+    """What the API answered, and when."""
 
     document: dict[str, Any]
     read_at: datetime
-    shared: tuple[str, ...] | None
 
 
 class Stream:
@@ -53,6 +52,7 @@ class Stream:
     def __init__(self, service: Service, give_up_after: float) -> None:
         self._api = Api(service, stop=Event(), give_up_after=give_up_after, connections=_CONNECTIONS)
         self._kept: dict[tuple[str, str], tuple[float, Any]] = {}
+        self._reading: dict[tuple[str, str], Lock] = {}
         self._lock = Lock()
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -66,9 +66,16 @@ class Stream:
         found: Dimensions = self._keep(("dimensions", metric), lambda: self._read_dimensions(metric))
         return found
 
+    def definition(self, asked: Asked) -> dict[str, Any] | None:
+        """Return that of the saved unit metric that is asked for, if there is such a one."""
+        return next((one for one in self.saved() if one["name"] == asked.saved), None) if asked.saved else None
+
     def answer(self, asked: Asked) -> Answer:
         path, parameters = asked.path(), asked.parameters(today())
-        found: Answer = self._keep((path, repr(parameters)), lambda: self._read_answer(asked, path, parameters))
+        found: Answer = self._keep(
+            (path, repr(parameters)),
+            lambda: Answer(self._api.document(path, parameters, {"series": list}), datetime.now(UTC)),
+        )
         return found
 
     def csv(self, asked: Asked) -> bytes:
@@ -91,34 +98,33 @@ class Stream:
         values: dict[str, set[str]] = {}
         parameters: dict[str, Any] = {"limit": MAX_LIMIT}
         for _ in range(_MOST_SERIES // MAX_LIMIT):
-            page = self._api.get(path, parameters).json()
+            page = self._api.document(path, parameters, {"series": list})
             for series in page["series"]:
                 for key, value in series["dimensions"].items():
                     values.setdefault(key, set()).add(value)
-            if page["next_cursor"] is None:
+            if (cursor := page.get("next_cursor")) is None:
                 break
-            parameters["cursor"] = page["next_cursor"]
-        complete = page["next_cursor"] is None
-        return Dimensions({key: sorted(values[key]) for key in sorted(values)}, complete)
-
-    def _read_answer(self, asked: Asked, path: str, parameters: dict[str, Any]) -> Answer:
-        shared = asked.denominator_group_by
-        if asked.saved:
-            keys = self._api.get(path.removesuffix("/data"), {}).json().get("denominator_group_by")
-            shared = None if keys is None else tuple(keys)
-        return Answer(self._api.get(path, parameters).json(), datetime.now(UTC), shared)
+            parameters["cursor"] = cursor
+        return Dimensions({key: sorted(values[key]) for key in sorted(values)}, complete=cursor is None)
 
     def _keep(self, what: tuple[str, str], read: Callable[[], Any]) -> Any:
+        """Return what was read a moment ago, or what `read` returns: who asks the same meanwhile waits for it."""
         with self._lock:
+            reading = self._reading.setdefault(what, Lock())
+        with reading:
             kept = self._kept.get(what)
-        if kept and time.monotonic() - kept[0] < KEPT_SECONDS:
-            return kept[1]
-        found = read()
-        with self._lock:
-            self._kept[what] = time.monotonic(), found
-            while len(self._kept) > _MOST_KEPT:
-                del self._kept[min(self._kept, key=lambda one: self._kept[one][0])]
-        return found
+            if kept and time.monotonic() - kept[0] < KEPT_SECONDS:
+                return kept[1]
+            try:
+                found = read()
+            finally:
+                with self._lock:
+                    self._reading.pop(what, None)
+            with self._lock:
+                self._kept[what] = time.monotonic(), found
+                while len(self._kept) > _MOST_KEPT:
+                    del self._kept[min(self._kept, key=lambda one: self._kept[one][0])]
+            return found
 
 
 def today() -> date:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from unitstream.aggregates import TOTAL
 from unitstream.identity import Metric
+from unitstream_cli.explore.question import conditions_of
 from unitstream_cli.reads.rows import Kind, Row, ratios_of, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
+    from datetime import date, datetime
 
     from unitstream_cli.explore.question import Asked
 
@@ -32,6 +33,8 @@ _NAMES = {
     "previous_timeframe_denominator": "denominator before",
     "previous_timeframe_unit_metric": "before",
 }
+# Notices of these are about what the API compares unit metrics with even if nobody asks for it.
+_OF_COMPARISONS = {"unequal_days", "unequal_totals"}
 _TEXTS = {"date", "previous_date", "complete"}
 # By whether it is a view and whether it is compared. What is looked for comes first: a table may be wider than a page.
 _FIELDS: dict[tuple[bool, bool], tuple[str, ...]] = {
@@ -75,11 +78,13 @@ class Table(NamedTuple):
     """An answer. `value` and `before` are the fields to draw, the latter None without a comparison.
 
     `totals` has a row for each group, in their order, and `total` is that of all. `adds_up` says that several values
-    are together their sum.
+    are together their sum, `conditions` what was kept, in words; `above` is the threshold of a saved unit metric.
     """
 
     title: str
+    conditions: str
     unit: str | None
+    above: float | None
     columns: list[Column]
     rows: list[Row]
     totals: list[Row]
@@ -96,8 +101,8 @@ class Table(NamedTuple):
         return [column.key for column in self.columns if column.key is not None]
 
 
-def table_of(document: dict[str, Any], asked: Asked, shared: Sequence[str] | None) -> Table:
-    """Return the table of an answer of views or of unit metrics."""
+def table_of(document: dict[str, Any], asked: Asked, above: float | None = None) -> Table:
+    """Return the table of an answer of views or of unit metrics. `asked` has what a saved one's definition says."""
     is_view = "metric_name" in document
     if is_view:
         metric = Metric(document["metric_name"], document["metric_agg_func"])
@@ -105,7 +110,7 @@ def table_of(document: dict[str, Any], asked: Asked, shared: Sequence[str] | Non
         value, before = "value", "previous_timeframe_value"
     else:
         numerator, denominator = (Metric(**document[side]) for side in ("numerator", "denominator"))
-        kind, adds_up = ratios_of(numerator, denominator, shared), False
+        kind, adds_up = ratios_of(numerator, denominator, asked.denominator_group_by), False
         title = f"{':'.join(numerator)} per {':'.join(denominator)}"
         value, before = "current_timeframe_unit_metric", "previous_timeframe_unit_metric"
     series = document["series"]
@@ -113,7 +118,9 @@ def table_of(document: dict[str, Any], asked: Asked, shared: Sequence[str] | Non
     compared = asked.compare is not None
     return Table(
         asked.saved or title,
+        conditions_of(asked),
         document.get("unit"),
+        above,
         columns_of(_keys(series, asked), is_view=is_view, compared=compared),
         rows,
         [Row(one["dimensions"], {"date": TOTAL} | one["total"]) for one in series if "total" in one],
@@ -122,7 +129,7 @@ def table_of(document: dict[str, Any], asked: Asked, shared: Sequence[str] | Non
         value,
         before if compared else None,
         adds_up,
-        [notice["detail"] for notice in document.get("notices", [])],
+        [one["detail"] for one in document.get("notices", []) if compared or one["code"] not in _OF_COMPARISONS],
         document,
     )
 
@@ -164,6 +171,11 @@ def shown(column: Column, value: float) -> str:
     return f"{percent(value)} %" if column.field == "pop_change" else digits(value)
 
 
+def absent(column: Column, value: Any) -> str | None:
+    """Return what stands for a dimension that a group lacks, or that is empty."""
+    return {None: "none", "": "empty"}.get(value) if column.key is not None else None
+
+
 def digits(value: float) -> str:
     """Write a number with all the digits that the API gave it."""
     return repr(value).removesuffix(".0")
@@ -184,7 +196,7 @@ def sentence(table: Table) -> str:
     """Return the question that a table answers, for a person."""
     document = table.document
     by = " and ".join([document["granularity"], *table.keys])
-    text = f"{table.title} by {by}, {document['start_date']} to {document['end_date']}"
+    text = f"{table.title} by {by}, {document['start_date']} to {document['end_date']}{table.conditions}"
     if table.before and document.get("previous_start_date"):
         text += f"; the faint line: {document['previous_start_date']} to {document['previous_end_date']}"
     return text
@@ -195,6 +207,13 @@ def when(table: Table, read_at: datetime) -> str:
     zone = table.document.get("timezone")
     zones = f"Days and hours are those of {zone}, all else is in UTC" if zone else "Days and times are in UTC"
     return f"{zones}. Read at {read_at:%Y-%m-%d %H:%M:%S}."
+
+
+def not_over(table: Table, today: date) -> list[str]:
+    """Return what there is to say where today is compared: it has less than whole days have, and so have totals."""
+    if not table.before or not table.document["start_date"] <= str(today) <= table.document["end_date"]:
+        return []
+    return [f"{today} is not over yet: it and the totals are compared with whole days."]
 
 
 def strays(table: Table, asked: Asked) -> list[str]:

@@ -65,11 +65,11 @@ class Question(NamedTuple):
 
     def document(self, api: Api) -> dict[str, Any]:
         """Return the answer, all pages of it in one."""
-        document: dict[str, Any] = api.get(self.path, self.parameters).json()
+        document = api.document(self.path, self.parameters, {self.rows: list})
         while cursor := document.get("next_cursor"):
-            page = api.get(self.path, self.parameters | {"cursor": cursor}).json()
+            page = api.document(self.path, self.parameters | {"cursor": cursor}, {self.rows: list})
             document[self.rows] += page[self.rows]
-            document["next_cursor"] = page["next_cursor"]
+            document["next_cursor"] = page.get("next_cursor")
         return document
 
     def table(self, api: Api) -> tuple[bytes, list[dict[str, str]]]:

@@ -27,9 +27,12 @@ from unitstream_cli.reads.tables import NOTHING, print_table, text_column
 from unitstream_cli.settings import JsonOption, YesOption
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from unitstream_cli.settings import Options
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="What it is called.", show_default=False)]
+_DEFINITION = {"name": str, "numerator": str, "denominator": str}
 _SEE_LIST = "`unitstream unit-metrics list` has what there is."
 
 
@@ -114,7 +117,7 @@ def save(
     fields |= halves.parameters()
     if halves.denominator_group_by is not None:
         fields["denominator_group_by"] = [halves.denominator_group_by] if halves.denominator_group_by else []
-    answer = _ask(ctx.obj, "PUT", _path(name), fields)
+    answer = _ask(ctx.obj, "PUT", _path(name), _DEFINITION, fields)
     if json:
         print_json(answer)
     say(f"Saved: {printable(answer['name'])}.")
@@ -141,7 +144,7 @@ def show(
 ) -> None:
     """Show the values of a saved unit metric, beside earlier periods."""
     limits.check_form(form)
-    fields = _ask(ctx.obj, "GET", _path(name))
+    fields = _ask(ctx.obj, "GET", _path(name), _DEFINITION)
     _check_name(fields, name)
     numerator, denominator = (metric(fields[side]) for side in ("numerator", "denominator"))
     kind = ratios_of(numerator, denominator, fields.get("denominator_group_by"))
@@ -155,7 +158,7 @@ def show(
 def delete(ctx: typer.Context, name: NameArgument, *, yes: YesOption = False, json: JsonOption = False) -> None:
     """Delete a saved unit metric. Its points stay."""
     confirm(f"Delete the saved unit metric {printable(name)!r}? It is published no more.", yes=yes)
-    answer = _ask(ctx.obj, "DELETE", _path(name))
+    answer = _ask(ctx.obj, "DELETE", _path(name), {"deleted": int})
     if json:
         print_json(answer)
     if answer["deleted"]:
@@ -178,10 +181,12 @@ def _path(name: str) -> str:
     return f"/api/unit-metrics/{quote(name, safe='')}"
 
 
-def _ask(options: Options, method: str, path: str, fields: dict[str, Any] | None = None) -> dict[str, Any]:
+def _ask(
+    options: Options, method: str, path: str, members: Mapping[str, type], fields: dict[str, Any] | None = None
+) -> dict[str, Any]:
     api = Api(options.service(), stop=Event(), notice=say)
     with contextlib.closing(api), plain_refusals():
-        return api.send(method, path, fields)
+        return api.send(method, path, members, fields)
 
 
 def _draw(document: dict[str, Any], _: Form) -> None:

@@ -67,7 +67,8 @@
   function tellWaiting() {
     const bar = document.getElementById("progress");
     waited = bar && !bar.hidden ? waited + 1 : 0;
-    const text = waited ? `Reading, ${waited} s` : "";
+    const advice = waited < 10 ? "" : ". Fewer days, longer periods or fewer groups are quicker.";
+    const text = waited ? `Reading, ${waited} s${advice}` : "";
     const place = document.getElementById("elapsed");
     if (place && place.textContent !== text) place.textContent = text;
   }
@@ -105,8 +106,9 @@
       png: (clicks, noted) => {
         const shown = picture();
         if (clicks && shown && noted) {
-          const title = { text: noted.title, font: { size: 14 }, x: 0.01, xanchor: "left" };
-          const layout = { ...shown.layout, title, margin: { ...shown.layout.margin, t: 56 }, autosize: false };
+          const title = { text: noted.heading.join("<br>"), font: { size: 13 }, x: 0.01, xanchor: "left", y: 0.98, yanchor: "top" };
+          const margin = { ...shown.layout.margin, t: 24 + 18 * noted.heading.length };
+          const layout = { ...shown.layout, title, margin, autosize: false };
           const form = { format: "png", width: 1200, height: 600, filename: noted.name.replace(/\.png$/, "") };
           window.Plotly.downloadImage({ data: shown.data, layout }, form);
         }
