@@ -682,20 +682,22 @@ def test_each_failure_has_its_exit_code(
         assert f"{status} {document['title']}" in result.stderr
 
 
-@pytest.mark.parametrize("answer", [{}, [], "signed in", {"unit_metrics": None}])
 @pytest.mark.parametrize(
-    "asked",
+    ("asked", "answer"),
     [
-        "metrics",
-        "series orders:Sum",
-        "points orders:Sum",
-        "views orders:Sum",
-        "unit-metrics costs:Sum orders:Sum",
-        "unit-metrics list",
-        "unit-metrics show cost",
-        "unit-metrics save cost costs:Sum orders:Sum",
-        "unit-metrics delete cost --yes",
-        "delete orders:Sum --from 2022-10-01 --to 2022-10-02 --yes",
+        ("metrics", {}),
+        ("metrics", []),
+        ("metrics", "signed in"),
+        ("metrics", {"metrics": None}),
+        ("series orders:Sum", {}),
+        ("points orders:Sum", {}),
+        ("views orders:Sum", {}),
+        ("unit-metrics costs:Sum orders:Sum", {}),
+        ("unit-metrics list", {}),
+        ("unit-metrics show cost", {}),
+        ("unit-metrics save cost costs:Sum orders:Sum", {}),
+        ("unit-metrics delete cost --yes", {}),
+        ("delete orders:Sum --from 2022-10-01 --to 2022-10-02 --yes", {}),
     ],
 )
 def test_json_that_is_no_answer_of_the_api_is_told_as_such(
