@@ -72,8 +72,12 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def dynamodb_local() -> Iterator[str]:
-    """Run DynamoDB Local, in memory and on the loopback interface. Yields its endpoint."""
+def dynamodb_local(*, for_a_minute: bool = False) -> Iterator[str]:
+    """Run DynamoDB Local, in memory and on the loopback interface. Yields its endpoint.
+
+    For a minute, compiling its code thoroughly takes longer than running it; for longer it is slower then, and takes
+    CPU from who is measured.
+    """
     java = shutil.which("java")
     if not java or not shutil.which("javac"):
         skip_or_fail("DynamoDB Local needs a JDK (17 or newer) on PATH")
@@ -82,8 +86,7 @@ def dynamodb_local() -> Iterator[str]:
     port = free_port()
     command = [
         str(java),
-        # It lives for a minute: compiling its code thoroughly would take longer than running it.
-        *("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
+        *(("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC") if for_a_minute else ()),
         f"-Djava.library.path={DYNAMODB_LOCAL / 'DynamoDBLocal_lib'}",
         *("-cp", f"{DYNAMODB_LOCAL / 'DynamoDBLocal.jar'}:{DYNAMODB_LOCAL / 'DynamoDBLocal_lib'}/*"),
         str(REPOSITORY / "tests" / "DynamoDBLocalOnLoopback.java"),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def endpoint() -> Iterator[str]:
-    with support.dynamodb_local() as started:
+    with support.dynamodb_local(for_a_minute=True) as started:
         yield started
 
 

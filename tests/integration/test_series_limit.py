@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import support
-from stack import DEMO_TOKEN
+from stack import DEMO_STREAM_ID, DEMO_TOKEN
 from support import point, proxy_event, request_body
 
 from ingest import app
+from unitstream.identity import Metric
+from unitstream.items import metric_key
+from unitstream.series_limit import Counts
 from unitstream.streams import token_key
 
 if TYPE_CHECKING:
@@ -153,3 +157,19 @@ def test_what_is_created_at_the_same_moment_is_counted_afterwards(invoke: Invoke
     (entry,) = [item for item in items(tables) if item["pk"]["S"].endswith("#metrics")]
     assert int(entry["series_count"]["N"]) == sum("dimensions" in item for item in items(tables)) == 10
     assert send(invoke, [100])[0] == 400
+
+
+def test_what_could_not_be_counted_in_time_is_counted_later(invoke: Invoke, tables: Tables) -> None:
+    """With what the next request creates."""
+    assert send(invoke, [0])[0] == 201
+    key = metric_key(DEMO_STREAM_ID, Metric("orders", "Sum"))
+    counts = Counts(app.tables()[1].table)
+
+    def counted() -> int:
+        (entry,) = [item for item in items(tables) if item["sk"]["S"] == key.sk]
+        return int(entry["series_count"]["N"])
+
+    counts.note({key: 2_000}, deadline=0.0)
+    assert counted() == 1
+    counts.note({key: 1}, time.monotonic() + 10)
+    assert counted() == 2_002

@@ -60,7 +60,7 @@ def artefact(artefacts: dict[str, Artefact]) -> Artefact:
 
 @pytest.fixture(scope="session")
 def endpoint(building: Future[dict[str, Artefact]]) -> Iterator[str]:  # noqa: ARG001  # it starts meanwhile
-    with support.dynamodb_local() as started:
+    with support.dynamodb_local(for_a_minute=True) as started:
         yield started
 
 

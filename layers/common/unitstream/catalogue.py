@@ -14,12 +14,12 @@ from unitstream.entries import MAX_KEY_SETS, MetricEntry, key_set_of
 from unitstream.items import metric_key, series_attributes, series_key
 from unitstream.new_keys import notices_of_new_keys
 from unitstream.problems import InvalidRequest
-from unitstream.series_limit import beyond, new_among
+from unitstream.series_limit import Counts, beyond, new_among
 from unitstream.table import Outcome
 from unitstream.widening import Entries
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from unitstream.entries import KeySet
     from unitstream.identity import Metric, Series
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from unitstream.problems import Finding
     from unitstream.table import Table
 
-# Series that a warm function remembers, about 0.3 kB each.
+# Series that a warm function remembers, about 0.2 kB each.
 REMEMBERED_SERIES = 100_000
 
 
@@ -53,7 +53,9 @@ class Catalogue:
     def __init__(self, table: Table) -> None:
         self._table = table
         self._entries = Entries(table)
-        self._series: set[Key] = set()
+        self._counts = Counts(table)
+        # Of which stream, and the record ID.
+        self._series: set[tuple[str, str]] = set()
 
     def put_metrics(
         self, stream_id: str, points: Iterable[SeriesPoints], max_series: int, deadline: float, *, dry_run: bool
@@ -106,33 +108,30 @@ class Catalogue:
         Returns the record IDs of those for which that failed this time, and how many of the others are new. A read may
         be stale unless it is `consistent`: then the insert finds what is there.
         """
-        keys = {series_key(stream_id, one.metric, one.record_id): one for one in series}
-        unknown = [key for key in keys if key not in self._series]
-        items, unread = self._table.read(unknown, (), deadline, consistent=consistent)
-        new = [key for key in unknown if key not in items and key not in unread]
+        unmet = (one for one in series if (stream_id, one.record_id) not in self._series)
+        keys = {series_key(stream_id, one.metric, one.record_id): one for one in unmet}
+        items, unread = self._table.read(list(keys), (), deadline, consistent=consistent)
+        new = [key for key in keys if key not in items and key not in unread]
         inserts = [self._table.insert(key, series_attributes(keys[key])) for key in new]
         outcomes = dict(zip(new, self._table.write(inserts, deadline), strict=True))
-        created = [key for key, outcome in outcomes.items() if outcome is Outcome.WRITTEN]
-        self._count(Counter(metric_key(stream_id, keys[key].metric) for key in created), deadline)
+        created = Counter(keys[key].metric for key, outcome in outcomes.items() if outcome is Outcome.WRITTEN)
+        self._counts.note({metric_key(stream_id, metric): number for metric, number in created.items()}, deadline)
         # Somebody else's insert says the same thing: an item's key tells all that it holds.
         there = {
             key for key, outcome in outcomes.items() if outcome in {Outcome.WRITTEN, Outcome.EXISTS}
         } | items.keys()
-        self._remember(there)
-        return {keys[key].record_id for key in unknown if key not in there}, len(created)
+        self._remember({(stream_id, keys[key].record_id) for key in there})
+        return {one.record_id for key, one in keys.items() if key not in there}, created.total()
 
-    def remember(self, stream_id: str, points: Iterable[SeriesPoints]) -> None:
-        """Remember the series of points that were saved: the catalogue has them."""
-        self._remember({series_key(stream_id, one.series.metric, one.series.record_id) for one in points})
+    def finish(self, stream_id: str, points: Iterable[SeriesPoints], deadline: float) -> None:
+        """Remember the series of points that were saved, which the catalogue has, and count those that are new."""
+        self._remember({(stream_id, one.series.record_id) for one in points})
+        self._counts.write(deadline)
 
-    def _remember(self, series: Collection[Key]) -> None:
+    def _remember(self, series: set[tuple[str, str]]) -> None:
         if len(self._series) + len(series) > REMEMBERED_SERIES:
             self._series.clear()
-        self._series.update(series)
-
-    def _count(self, created: Mapping[Key, int], deadline: float) -> None:
-        """Add new series to the counts of their metrics: once, as what is tried again might be counted twice."""
-        self._table.write([self._table.add(key, "series_count", number) for key, number in created.items()], deadline)
+        self._series |= series
 
     def _has_to_look(self, stream_id: str, key: Key, want: _Wanted, *, dry_run: bool) -> bool:
         """Whether what is remembered of a metric will not do: nothing is, or series come that were never met.
@@ -142,18 +141,17 @@ class Catalogue:
         """
         if self._entries.get(key) is None or (dry_run and not self._entries.cover(key, want.entry())):
             return True
-        keys = (series_key(stream_id, want.metric, one.series.record_id) for one in want.points)
-        return any(key not in self._series for key in keys)
+        return any((stream_id, one.series.record_id) not in self._series for one in want.points)
 
     def _require_room(self, stream_id: str, wanted: Mapping[Key, _Wanted], limit: int, deadline: float) -> None:
         """Raise `InvalidRequest` when a metric of `wanted` would have more series than `limit`."""
 
         def missing(points: Sequence[SeriesPoints]) -> list[SeriesPoints]:
-            keys = {series_key(stream_id, one.series.metric, one.series.record_id): one for one in points}
-            unknown = [key for key in keys if key not in self._series]
-            found = self._table.read_side_by_side(unknown, (), deadline, consistent=True)
-            self._remember(found.keys())
-            return [keys[key] for key in unknown if key not in found]
+            unmet = (one for one in points if (stream_id, one.series.record_id) not in self._series)
+            keys = {series_key(stream_id, one.series.metric, one.series.record_id): one for one in unmet}
+            found = self._table.read_side_by_side(list(keys), (), deadline, consistent=True)
+            self._remember({(stream_id, keys[key].series.record_id) for key in found})
+            return [one for key, one in keys.items() if key not in found]
 
         errors: list[Finding] = []
         for key, want in wanted.items():

@@ -6,20 +6,52 @@ and somewhat more is let through, but never less. A request whose series would a
 
 from __future__ import annotations
 
+from collections import Counter
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from unitstream.problems import Finding, pointer
+from unitstream.table import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from unitstream.identity import Metric
+    from unitstream.items import Key
     from unitstream.payload import SeriesPoints
+    from unitstream.table import Table
 
 # Of more series that may be new, those of one shard are looked up first: record IDs are uniform, so where none of them
 # is new, hardly any is.
 _SAMPLED_FROM = 1_600
 _SAMPLED_SHARD = "0"
+# New series of a metric that are counted together, or else at the end of a request.
+_COUNTED_TOGETHER = 1_000
+
+
+class Counts:
+    """Adds new series to the counts of their metrics. One instance serves all the requests of a warm function."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._lock = Lock()
+        self._left: Counter[Key] = Counter()
+
+    def note(self, new: Mapping[Key, int], deadline: float) -> None:
+        """Take note of so many new series of metrics."""
+        with self._lock:
+            self._left.update(new)
+        self.write(deadline, _COUNTED_TOGETHER)
+
+    def write(self, deadline: float, least: int = 1) -> None:
+        """Count those of metrics that have `least`: once, as what is tried again might be counted twice."""
+        with self._lock:
+            due = {key: self._left.pop(key) for key, number in list(self._left.items()) if number >= least}
+        statements = [self._table.add(key, "series_count", number) for key, number in due.items()]
+        outcomes = self._table.write(statements, deadline)
+        unsent = {key: due[key] for key, outcome in zip(due, outcomes, strict=True) if outcome is Outcome.NOT_SENT}
+        with self._lock:
+            self._left.update(unsent)
 
 
 def new_among(

@@ -101,10 +101,11 @@ class Store:
             for _, of_day in rounds.results:
                 counts += of_day
             effort.add(rounds.effort)
+        saved = counts.total == ingest.received and not dry_run
+        self._catalogue.finish(origin.stream_id, ingest.series if saved else (), deadline)
         if counts.total < ingest.received:
             raise OutOfTime(counts, notices)
         if met is None:
-            self._catalogue.remember(origin.stream_id, ingest.series)
             return Saved(counts, notices, [], 0)
         notices += self._catalogue.notices_of_deleted(origin.stream_id, met.deleted, met.live)
         changes = sorted(met.changes, key=lambda change: (change.points.index, change.hour))
