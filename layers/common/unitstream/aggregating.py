@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import date, timedelta
+from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -98,7 +99,7 @@ def aggregate_shard(part: Part, lock: Lock, *, fill: bool) -> None:
     """Add the points of a shard to the aggregates of its halves."""
     selection: Selection[Groups] | None = None
     if part.values:
-        selection = part.shard.select(lambda dimensions: _groups(part.halves, dimensions), part.values)
+        selection = part.shard.select(partial(_groups, part.halves), part.values)
     if fill:
         with lock:
             _know_groups(part.halves, selection)
@@ -110,8 +111,9 @@ def aggregate_shard(part: Part, lock: Lock, *, fill: bool) -> None:
 
 
 def _groups(halves: Sequence[ReadHalf], dimensions: dict[str, str]) -> Groups | None:
-    groups = tuple(half.group_of(dimensions) for half in halves)
-    return groups if any(group is not None for group in groups) else None
+    # A metric may have very many series: a generator's steps would cost as much as what is done here.
+    groups = tuple([half.group_of(dimensions) for half in halves])
+    return groups if groups.count(None) < len(groups) else None
 
 
 def _know_groups(halves: Sequence[ReadHalf], selection: Selection[Groups] | None) -> None:
