@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from unitstream.aggregates import Group
     from unitstream.items import Item
+    from unitstream.questions import Side
     from unitstream.shards import Selection, Shard
-    from unitstream.view_questions import Side, UnitMetricQuestion, ViewQuestion
+    from unitstream.view_questions import UnitMetricQuestion, ViewQuestion
 
     # The group of a series in each half, None in those that leave it out.
     Groups = tuple[Group | None, ...]

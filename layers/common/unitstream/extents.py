@@ -10,7 +10,7 @@ from unitstream.identity import Metric
 from unitstream.items import FIRST_METRIC, LAST_METRIC, Range, metric_key, metrics_pk
 from unitstream.periods import Timeframe
 from unitstream.shards import Shard
-from unitstream.unknown import Known, named_keys, notices, sides_of
+from unitstream.unknown import Known, named_keys, notices
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ class Extent(NamedTuple):
     def looked_at(self, question: Question) -> dict[str, set[str]]:
         """Return the sets to which a reading of all series adds the values of the keys that the question names."""
         metric = self.shards[0].metric
-        named = [key for side in sides_of(question) if side.metric == metric for _, key in named_keys(side)]
+        named = [key for side in question.sides if side.metric == metric for _, key in named_keys(side)]
         self.known.values.update((key, set()) for key in named)
         return self.known.values
 
@@ -49,7 +49,7 @@ def extents_of(
 
     What is read of them may be stale for a moment, unless it is `consistent`.
     """
-    keys = {metric_key(stream_id, side.metric): side.metric for side in sides_of(question)}
+    keys = {metric_key(stream_id, side.metric): side.metric for side in question.sides}
     items = table.read_all(list(keys), ENTRY_ATTRIBUTES, deadline, consistent=consistent)
     extents: dict[Metric, Extent] = {}
     for key, item in items.items():
@@ -65,7 +65,7 @@ def notices_of(
 ) -> tuple[Finding, ...]:
     """Return notices about what the question names and the stream does not have."""
     others: list[Metric] = []
-    if extents.keys() < {side.metric for side in sides_of(question)}:
+    if extents.keys() < {side.metric for side in question.sides}:
         names = ("metric_name", "metric_agg_func")
         every = Range(metrics_pk(stream_id), FIRST_METRIC, LAST_METRIC)
         page = next(table.query(every, repeat(_MOST_METRICS), deadline, attributes=names))

@@ -7,7 +7,7 @@ that is wrong with them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from unitstream.metric_parameters import read_filters, read_metric, read_timeframe
 from unitstream.parameters import Parameters
@@ -31,6 +31,24 @@ _METRIC = ("metric_name", "metric_agg_func")
 _RANGE = ("start_date", "end_date")
 DELETE_PARAMETERS = (*_METRIC, *_RANGE, "filter", "received_from", "received_before", "dry_run")
 POINTS_PARAMETERS = (*_METRIC, *_RANGE, "filter", "limit", "cursor")
+
+
+class Side(NamedTuple):
+    """What is read of a metric, each part with the parameter that names it."""
+
+    parameter: str
+    metric: Metric
+    filters: tuple[tuple[str, Filter], ...] = ()
+    group_by: tuple[str, ...] = ()
+    group_by_parameter: str = "group_by"
+
+    def keeps(self, dimensions: dict[str, str]) -> bool:
+        """Whether a series with `dimensions` passes all filters."""
+        return all(one.keeps(dimensions) for _, one in self.filters)
+
+
+def named(parameter: str, filters: tuple[Filter, ...]) -> tuple[tuple[str, Filter], ...]:
+    return tuple((parameter, one) for one in filters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +76,10 @@ class SeriesQuestion:
     limit: int = DEFAULT_LIMIT
     cursor: str | None = None
 
+    @property
+    def sides(self) -> list[Side]:
+        return [Side("metric_name", self.metric, named("filter", self.filters))]
+
 
 @dataclass(frozen=True, slots=True)
 class PointsQuestion:
@@ -68,6 +90,10 @@ class PointsQuestion:
     filters: tuple[Filter, ...] = ()
     limit: int = DEFAULT_POINTS_LIMIT
     cursor: str | None = None
+
+    @property
+    def sides(self) -> list[Side]:
+        return [Side("metric_name", self.metric, named("filter", self.filters))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +109,10 @@ class DeleteQuestion:
     received_from: int | None = None
     received_before: int | None = None
     dry_run: bool = False
+
+    @property
+    def sides(self) -> list[Side]:
+        return [Side("metric_name", self.metric, named("filter", self.filters))]
 
 
 PagedQuestion = MetricsQuestion | SavedQuestion | SeriesQuestion | PointsQuestion

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from unitstream.parameters import quoted
 from unitstream.problems import MAX_REPORTED_ERRORS, Finding, near_miss
-from unitstream.questions import DeleteQuestion, PointsQuestion, SeriesQuestion
-from unitstream.view_questions import Side
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from unitstream.identity import Metric
+    from unitstream.questions import DeleteQuestion, PointsQuestion, SeriesQuestion, Side
     from unitstream.view_questions import UnitMetricQuestion, ViewQuestion
 
     Question = SeriesQuestion | PointsQuestion | DeleteQuestion | ViewQuestion | UnitMetricQuestion
@@ -36,13 +35,6 @@ class Known(NamedTuple):
     values: dict[str, set[str]]
 
 
-def sides_of(question: Question) -> list[Side]:
-    """Return what a question reads of each metric."""
-    if isinstance(question, SeriesQuestion | PointsQuestion | DeleteQuestion):
-        return [Side("metric_name", question.metric, tuple(("filter", one) for one in question.filters))]
-    return question.sides
-
-
 def named_keys(side: Side) -> list[tuple[str, str]]:
     """Return the keys that are named for a metric, each with the parameter that names it."""
     return [
@@ -53,7 +45,7 @@ def named_keys(side: Side) -> list[tuple[str, str]]:
 
 def notices(question: Question, known: Mapping[Metric, Known], metrics: Sequence[Metric]) -> tuple[Finding, ...]:
     """Return what to say of a question. `known` are those of its metrics that there are, `metrics` of the stream."""
-    sides = sides_of(question)
+    sides = question.sides
     found = [_unknown_metric(side.metric, side.parameter, metrics) for side in sides if side.metric not in known]
     for side in sides:
         its = known.get(side.metric)

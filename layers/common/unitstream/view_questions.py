@@ -6,7 +6,7 @@ As in `questions`, each `…_question` function raises `InvalidRequest` with eve
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, get_args
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 from unitstream.comparisons import Compare, Comparison
 from unitstream.metric_parameters import (
@@ -20,6 +20,7 @@ from unitstream.metric_parameters import (
 from unitstream.parameters import Parameters, quoted
 from unitstream.periods import Granularity, Timeframe
 from unitstream.problems import Finding, near_miss
+from unitstream.questions import Side, named
 from unitstream.zones import Calendar, offset_not_hourly, zone_names, zone_of
 
 if TYPE_CHECKING:
@@ -36,20 +37,6 @@ UNIT_METRIC_PARAMETERS = ("numerator", "denominator", *_TABLE, *_SIDES)
 
 _GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
 _COMPARISONS: tuple[Compare, ...] = get_args(Compare)
-
-
-class Side(NamedTuple):
-    """What is read of a metric, each part with the parameter that names it."""
-
-    parameter: str
-    metric: Metric
-    filters: tuple[tuple[str, Filter], ...] = ()
-    group_by: tuple[str, ...] = ()
-    group_by_parameter: str = "group_by"
-
-    def keeps(self, dimensions: dict[str, str]) -> bool:
-        """Whether a series with `dimensions` passes all filters."""
-        return all(one.keeps(dimensions) for _, one in self.filters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +59,7 @@ class ViewQuestion:
 
     @property
     def sides(self) -> list[Side]:
-        return [Side("metric_name", self.metric, _named("filter", self.filters), self.group_by)]
+        return [Side("metric_name", self.metric, named("filter", self.filters), self.group_by)]
 
     @property
     def comparison(self) -> Comparison | None:
@@ -106,9 +93,9 @@ class UnitMetricQuestion:
     @property
     def sides(self) -> list[Side]:
         """The numerator and the denominator."""
-        of_both = _named("filter", self.filters)
-        of_numerator = _named("numerator_filter", self.numerator_filters)
-        of_denominator = _named("denominator_filter", self.denominator_filters)
+        of_both = named("filter", self.filters)
+        of_numerator = named("numerator_filter", self.numerator_filters)
+        of_denominator = named("denominator_filter", self.denominator_filters)
         numerator = Side("numerator", self.numerator, of_both + of_numerator, self.group_by)
         if self.denominator_group_by is None:
             keys, parameter = self.group_by, "group_by"
@@ -195,10 +182,6 @@ def cautions(question: ViewQuestion | UnitMetricQuestion) -> tuple[Finding, ...]
             )
         )
     return tuple(found)
-
-
-def _named(parameter: str, filters: tuple[Filter, ...]) -> tuple[tuple[str, Filter], ...]:
-    return tuple((parameter, one) for one in filters)
 
 
 def _comparison(question: ViewQuestion | UnitMetricQuestion, compare: Compare) -> Comparison:
