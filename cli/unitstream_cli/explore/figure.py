@@ -31,7 +31,7 @@ _PATTERNS = ("", "/", ".", "x")
 # With more lines than this, a list of all values at a place hides the picture.
 _MOST_IN_ONE_HOVER = 12
 _MOST_PERIODS = 20_000
-_FEW_PERIODS = 12
+_FEW_PERIODS = 10
 # A legend with longer ones has no place for anything else.
 _LONGEST_NAME = 60
 # More bars than these take a browser a second; steps, which look like them, are one path a group.

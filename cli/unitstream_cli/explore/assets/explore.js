@@ -63,16 +63,17 @@
   }
 
   // A progress bar of which nobody knows the end says at least for how long it has been there.
-  let waited = 0;
+  let since = null;
   function tellWaiting() {
     const bar = document.getElementById("progress");
-    waited = bar && !bar.hidden ? waited + 1 : 0;
+    since = bar && !bar.hidden ? since || Date.now() : null;
+    const waited = since ? Math.floor((Date.now() - since) / 1000) : 0;
     const advice = waited < 10 ? "" : ". Fewer days, longer periods or fewer groups are quicker.";
     const text = waited ? `Reading, ${waited} s${advice}` : "";
     const place = document.getElementById("elapsed");
     if (place && place.textContent !== text) place.textContent = text;
   }
-  window.setInterval(tellWaiting, 1000);
+  window.setInterval(tellWaiting, 200);
 
   function theme() {
     const [ink, paper, line] = dark.matches ? ["#e8e8e8", "#16181c", "#3a3d44"] : ["#1c1c1c", "#ffffff", "#d9d9d9"];
