@@ -473,6 +473,7 @@ def test_journal_that_cannot_be_kept(push: Push) -> None:
         ["--value", "orders", "--metric-name", "orders"],
         ["--value", "orders", "--metric", "orders", "--dimension", "count=orders"],
         ["--value", "hour", "--timestamp", "hour"],
+        ["--ignore", "metric_value"],
         ["--delimiter", "ab"],
         ["--encoding", "none"],
         ["--timestamp-format", "%Y-%m-%d %H:%M %Z"],

@@ -709,6 +709,15 @@ def test_json_that_is_no_answer_of_the_api_is_told_as_such(
     assert (result.exit_code, "is not the API" in result.stderr) == (ExitCode.UNREACHABLE, True), result.output
 
 
+@pytest.mark.parametrize("asked", ["show cost", "save cost costs:Sum orders:Sum", "delete cost --yes"])
+def test_a_saved_unit_metric_is_asked_for_no_longer_than_it_may_take(
+    service: Service, unitstream: Run, asked: str
+) -> None:
+    service.answers({"title": "The database is busy"}, 503)
+    result = unitstream("unit-metrics", *asked.split(), "--give-up-after", "0")
+    assert (result.exit_code, len(service.asked)) == (ExitCode.UNREACHABLE, 1)
+
+
 @pytest.mark.parametrize("asked", [("show", "cost"), ("show", "cost", "--csv")])
 def test_an_unknown_saved_unit_metric_is_said(service: Service, unitstream: Run, asked: tuple[str, ...]) -> None:
     """The address is right, so it is not blamed."""

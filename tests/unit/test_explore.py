@@ -318,7 +318,7 @@ def test_the_hour_that_comes_twice_is_drawn_twice_in_the_order_of_time() -> None
     assert hours[1:4] == ["2022-10-30T01:00:00+02:00", "2022-10-30T02:00:00+02:00", "2022-10-30T02:00:00+01:00"]
     axis = figure["layout"]["xaxis"]
     assert axis["type"] == "category"
-    assert (axis["tickvals"][1], axis["ticktext"][1]) == ("2022-10-30T02:00:00+01:00", "10-30 02:00")
+    assert (axis["tickvals"][1], axis["ticktext"][1]) == ("2022-10-30T02:00:00+01:00", "10-30 02:00+01:00")
 
 
 def test_a_threshold_is_a_line() -> None:
@@ -346,16 +346,29 @@ def test_what_was_kept_is_in_the_sentence() -> None:
 
 
 def test_notices_of_a_comparison_are_told_where_there_is_one() -> None:
-    """And that today is compared with whole days."""
     notices = [{"code": code, "detail": code} for code in ("unequal_totals", "unknown_metric")]
     document = view("Sum", MANY, notices=notices)
     for compare, told in ((None, ["unknown_metric"]), ("year", ["unequal_totals", "unknown_metric"])):
         assert table(document, Asked("costs:Sum", compare=compare)).notices == told  # type: ignore[arg-type]  # both are
-    compared = table(document, Asked("costs:Sum", compare="year"))
-    assert not_over(compared, date(2022, 10, 5)) == [
-        "2022-10-05 is not over yet: it and the totals are compared with whole days."
-    ]
-    assert not_over(compared, date(2022, 10, 6)) == not_over(table(document), date(2022, 10, 5)) == []
+
+
+@pytest.mark.parametrize(
+    ("now", "zone", "said"),
+    [
+        ("2022-10-06T00:30", "UTC", ""),
+        ("2022-10-05T23:30", "UTC", "2022-10-05 is not over yet"),
+        ("2022-10-06T00:30", "America/New_York", "2022-10-05 is not over yet"),
+        ("2022-10-05T23:30", "Asia/Tokyo", ""),
+        ("2022-10-03T00:30", "UTC", "the days from 2022-10-03 to 2022-10-05 are not over or have not begun"),
+    ],
+)
+def test_days_that_are_not_over_are_told_where_they_are_compared(now: str, zone: str, said: str) -> None:
+    """By the clock that days have."""
+    document = view("Sum", MANY) | ({} if zone == "UTC" else {"timezone": zone})
+    moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
+    told = "".join(not_over(table(document, Asked("costs:Sum", compare="year")), moment))
+    assert told.startswith(said) if said else told == ""
+    assert not_over(table(document), moment) == []
 
 
 def test_text_is_text_in_the_picture() -> None:

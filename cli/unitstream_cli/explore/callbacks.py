@@ -17,7 +17,7 @@ from unitstream_cli.explore.figure import figure_of, groups_of
 from unitstream_cli.explore.layout import nothing_yet, problem, table_view
 from unitstream_cli.explore.question import Asked, asked_of, errors_of, faults_of, single_filters, sort_of
 from unitstream_cli.explore.stream import today
-from unitstream_cli.explore.table import not_over, nothing_in, sentence, strays, table_of, when
+from unitstream_cli.explore.table import not_over, notes, nothing_in, sentence, strays, table_of, when
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -151,7 +151,7 @@ def look(stream: Stream, search: str | None) -> dict[str, Any]:
     except CommandFailed as failure:
         return empty | {"failed": problem(sentences(failure))}
     if not table.rows:
-        return empty | {"status": problem([*_notes(table), *nothing_in(table), when(table, read_at)])}
+        return empty | {"status": problem([*notes(table), *nothing_in(table), when(table, read_at)])}
     return {
         "drawn": figure_of(table, asked),
         "noted": {"name": handover.file_name(table, "png"), "heading": handover.heading(table, read_at)},
@@ -169,7 +169,8 @@ def _answered(stream: Stream, asked: Asked) -> tuple[Table, datetime]:
     definition = stream.definition(asked)
     above = (definition or {}).get("thresholds", {}).get("above")
     answer = stream.answer(asked)
-    return table_of(answer.document, as_defined(asked, definition), above), answer.read_at
+    table = table_of(answer.document, as_defined(asked, definition), above)
+    return table._replace(notices=[*not_over(table, answer.read_at), *table.notices]), answer.read_at
 
 
 def download(stream: Stream, search: str | None) -> tuple[Any, list[Component]]:
@@ -261,10 +262,5 @@ def _status(table: Table, asked: Asked, read_at: datetime) -> list[Component]:
     told = []
     if groups.left_out and not groups.rest:
         told.append(f"{groups.left_out} more groups are not drawn: what they are together cannot be known.")
-    told += [*not_over(table, today()), *strays(table, asked)]
-    told += _notes(table)
+    told += [*strays(table, asked), *notes(table)]
     return problem([when(table, read_at), *told])
-
-
-def _notes(table: Table) -> list[str]:
-    return [f"Note: {notice}." for notice in table.notices]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from itertools import chain, combinations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -74,8 +75,8 @@ def choices_of(asked: Asked, start: str, end: str) -> Choices:
         what,
         asked.per,
         asked.range,
-        start,
-        end,
+        _day(start),
+        _day(end),
         asked.granularity or "day",
         list(asked.group_by),
         single_filters(asked.filter),
@@ -86,6 +87,14 @@ def choices_of(asked: Asked, start: str, end: str) -> Choices:
         asked.shape,
         asked.top,
     )
+
+
+def _day(text: str) -> str | None:
+    """Return a day as a field for one takes it, None where there is none: the API takes more forms."""
+    try:
+        return str(date.fromisoformat(text[: len("2022-10-01")]))
+    except ValueError:
+        return None
 
 
 def as_defined(asked: Asked, definition: Mapping[str, Any] | None) -> Asked:

@@ -182,7 +182,7 @@ def _layout(table: Table, every: Sequence[str], *, stacked: bool, lines: int) ->
         "bargap": 0.15,
         "hovermode": "x unified" if lines <= _MOST_IN_ONE_HOVER else "closest",
         "hoverlabel": {"namelength": -1},
-        "showlegend": lines > 1,
+        "showlegend": lines > 1 or bool(table.keys),
         "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "traceorder": "normal"},
         "margin": {"l": 64, "r": 16, "t": 16, "b": 48},
         "xaxis": _axis(table, every) | {"automargin": True},
@@ -195,7 +195,8 @@ def _axis(table: Table, every: Sequence[str]) -> dict[str, Any]:
     if granularity == "hour" and "timezone" in table.document:
         # By the clock of a zone one hour may come twice, which plotly would draw at one place.
         named = every[:: -(-len(every) // _FEW_PERIODS)]
-        texts = [f"{datetime.fromisoformat(one):{_TICKS['hour']}}" for one in named]
+        # Without the offset, a tick at such an hour would not say which of the two it is.
+        texts = [f"{one[5:10]} {one[11:16]}{one[19:]}" for one in named]
         return {"type": "category", "tickmode": "array", "tickvals": named, "ticktext": texts}
     axis = {"type": "date", "tickformat": _TICKS[granularity], "hoverformat": _HOVERS[granularity]}
     # Of a few periods plotly would name some twice.

@@ -12,7 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from unitstream_cli.explore.figure import plain
-from unitstream_cli.explore.table import absent, digits, sentence, shown, sorted_rows, when
+from unitstream_cli.explore.table import absent, digits, notes, sentence, shown, sorted_rows, when
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +36,7 @@ def page_of(table: Table, figure: dict[str, Any], asked: Asked, read_at: datetim
         f"<dt>{escape(name)}</dt><dd>{escape(_listed(value))}</dd>"
         for name, value in {"path": asked.path(), **asked.parameters(read_at.date())}.items()
     )
-    notices = "".join(f"<p>{escape(notice)}</p>" for notice in table.notices)
+    notices = "".join(f"<p>{escape(note)}</p>" for note in notes(table))
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -64,7 +64,8 @@ def page_of(table: Table, figure: dict[str, Any], asked: Asked, read_at: datetim
 
 def heading(table: Table, read_at: datetime) -> list[str]:
     """Return what stands above a picture that is taken away, in lines, so that plotly shows them as they are."""
-    return [plain(line) for text in (sentence(table), when(table, read_at)) for line in textwrap.wrap(text, _LINE)]
+    texts = [sentence(table), when(table, read_at), *notes(table)]
+    return [plain(line) for text in texts for line in textwrap.wrap(text, _LINE)]
 
 
 def file_name(table: Table, ending: str) -> str:
@@ -95,11 +96,12 @@ def _totals(table: Table) -> Iterable[Row]:
 
 
 def _row(columns: list[Column], row: Row) -> str:
-    return f"<tr>{''.join(_cell(column, column.cell(row)) for column in columns)}</tr>"
+    return f"<tr>{''.join(_cell(column, row) for column in columns)}</tr>"
 
 
-def _cell(column: Column, value: Any) -> str:
-    if word := absent(column, value):
+def _cell(column: Column, row: Row) -> str:
+    value = column.cell(row)
+    if word := absent(column, row):
         return f'<td class="absent">{word}</td>'
     if value is None:
         return "<td></td>"

@@ -178,7 +178,7 @@ def _total(table: Table, row: Row, name: str) -> Component:
 
 def _cell(column: Column, row: Row) -> Component:
     value = column.cell(row)
-    if word := absent(column, value):
+    if word := absent(column, row):
         return html.Td(word, className="absent")
     if not column.is_number:
         return html.Td("" if value is None else value)

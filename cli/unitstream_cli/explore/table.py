@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from unitstream.aggregates import TOTAL
 from unitstream.identity import Metric
+from unitstream.zones import local_day, zone_of
 from unitstream_cli.explore.question import conditions_of
 from unitstream_cli.reads.rows import Kind, Row, ratios_of, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import date, datetime
+    from datetime import datetime
 
     from unitstream_cli.explore.question import Asked
 
@@ -171,9 +172,14 @@ def shown(column: Column, value: float) -> str:
     return f"{percent(value)} %" if column.field == "pop_change" else digits(value)
 
 
-def absent(column: Column, value: Any) -> str | None:
-    """Return what stands for a dimension that a group lacks, or that is empty."""
-    return {None: "none", "": "empty"}.get(value) if column.key is not None else None
+def absent(column: Column, row: Row) -> str | None:
+    """Return what stands for a dimension that a group lacks, or that is empty. The total of all has no dimensions."""
+    return {None: "none", "": "empty"}.get(row.dimensions[column.key]) if column.key in row.dimensions else None
+
+
+def notes(table: Table) -> list[str]:
+    """Return the notices of an answer, as sentences."""
+    return [f"Note: {notice}{'' if notice.endswith('?') else '.'}" for notice in table.notices]
 
 
 def digits(value: float) -> str:
@@ -209,11 +215,15 @@ def when(table: Table, read_at: datetime) -> str:
     return f"{zones}. Read at {read_at:%Y-%m-%d %H:%M:%S}."
 
 
-def not_over(table: Table, today: date) -> list[str]:
-    """Return what there is to say where today is compared: it has less than whole days have, and so have totals."""
-    if not table.before or not table.document["start_date"] <= str(today) <= table.document["end_date"]:
+def not_over(table: Table, now: datetime) -> list[str]:
+    """Return what there is to say where days that are not over are compared: they have less, and so have totals."""
+    zone = zone_of(table.document.get("timezone", "UTC"))
+    today, last = str(local_day(now, zone) if zone else now.date()), table.document["end_date"]
+    if not table.before or last < today:
         return []
-    return [f"{today} is not over yet: it and the totals are compared with whole days."]
+    if last == today:
+        return [f"{today} is not over yet: it and the totals are compared with whole days"]
+    return [f"the days from {today} to {last} are not over or have not begun, and are compared with whole days"]
 
 
 def strays(table: Table, asked: Asked) -> list[str]:

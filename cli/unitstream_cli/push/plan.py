@@ -79,7 +79,8 @@ def check_metrics(columns: ColumnOptions, combine: str | None) -> None:
 
 def _other_meaning(columns: ColumnOptions) -> str | None:
     """Return the option that says of the column with values that it is something else: each would be a series."""
-    others = {one.column: "--dimension" for one in dimensions_of(columns.dimension or [])}
+    others = dict.fromkeys(columns.ignore or [], "--ignore")
+    others |= {one.column: "--dimension" for one in dimensions_of(columns.dimension or [])}
     others |= {columns.timestamp: "--timestamp"}
     others |= {columns.metric_name: "--metric-name"} if columns.metric is None else {}
     return others.get(columns.value)

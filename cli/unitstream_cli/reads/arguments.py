@@ -17,7 +17,7 @@ from unitstream.periods import FIRST_DAY, Granularity, Timeframe
 from unitstream_cli.settings import JsonOption
 
 DAYS_SHOWN = 30
-_GIVE_UP_AFTER_SECONDS = 60.0
+GIVE_UP_AFTER_SECONDS = 60.0
 
 
 def metric(text: str) -> Metric:
@@ -190,7 +190,7 @@ class Output(NamedTuple):
 
     csv: CsvOption = False
     json: JsonOption = False
-    give_up_after: GiveUpOption = _GIVE_UP_AFTER_SECONDS
+    give_up_after: GiveUpOption = GIVE_UP_AFTER_SECONDS
 
 
 class Form(NamedTuple):
@@ -198,7 +198,7 @@ class Form(NamedTuple):
 
     csv: CsvOption = False
     json: JsonOption = False
-    give_up_after: GiveUpOption = _GIVE_UP_AFTER_SECONDS
+    give_up_after: GiveUpOption = GIVE_UP_AFTER_SECONDS
     delimiter: Annotated[
         Delimiter | None,
         typer.Option(

@@ -18,7 +18,17 @@ from unitstream.views import UnitCell
 from unitstream_cli.api import Api
 from unitstream_cli.console import confirm, print_json, printable, say
 from unitstream_cli.errors import BadInput, CommandFailed
-from unitstream_cli.reads.arguments import FilterOption, Form, Halves, Output, Span, metric, number
+from unitstream_cli.reads.arguments import (
+    GIVE_UP_AFTER_SECONDS,
+    FilterOption,
+    Form,
+    GiveUpOption,
+    Halves,
+    Output,
+    Span,
+    metric,
+    number,
+)
 from unitstream_cli.reads.asking import Question, plain_refusals, print_answer
 from unitstream_cli.reads.drawing import days_of, draw_unit_metric
 from unitstream_cli.reads.limits import Limits
@@ -107,6 +117,7 @@ def save(
     halves: Halves,
     definition: Definition,
     json: JsonOption = False,
+    give_up_after: GiveUpOption = GIVE_UP_AFTER_SECONDS,
 ) -> None:
     """Save a unit metric under a name, in place of what has it.
 
@@ -117,7 +128,7 @@ def save(
     fields |= halves.parameters()
     if halves.denominator_group_by is not None:
         fields["denominator_group_by"] = [halves.denominator_group_by] if halves.denominator_group_by else []
-    answer = _ask(ctx.obj, "PUT", _path(name), _DEFINITION, fields)
+    answer = _ask(_api(ctx.obj, give_up_after), "PUT", _path(name), _DEFINITION, fields)
     if json:
         print_json(answer)
     say(f"Saved: {printable(answer['name'])}.")
@@ -144,7 +155,7 @@ def show(
 ) -> None:
     """Show the values of a saved unit metric, beside earlier periods."""
     limits.check_form(form)
-    fields = _ask(ctx.obj, "GET", _path(name), _DEFINITION)
+    fields = _ask(_api(ctx.obj, form.give_up_after), "GET", _path(name), _DEFINITION)
     _check_name(fields, name)
     numerator, denominator = (metric(fields[side]) for side in ("numerator", "denominator"))
     kind = ratios_of(numerator, denominator, fields.get("denominator_group_by"))
@@ -155,10 +166,17 @@ def show(
     print_answer(ctx.obj, question, form, partial(draw_unit_metric, kind=kind), limits.check)
 
 
-def delete(ctx: typer.Context, name: NameArgument, *, yes: YesOption = False, json: JsonOption = False) -> None:
+def delete(
+    ctx: typer.Context,
+    name: NameArgument,
+    *,
+    yes: YesOption = False,
+    json: JsonOption = False,
+    give_up_after: GiveUpOption = GIVE_UP_AFTER_SECONDS,
+) -> None:
     """Delete a saved unit metric. Its points stay."""
     confirm(f"Delete the saved unit metric {printable(name)!r}? It is published no more.", yes=yes)
-    answer = _ask(ctx.obj, "DELETE", _path(name), {"deleted": int})
+    answer = _ask(_api(ctx.obj, give_up_after), "DELETE", _path(name), {"deleted": int})
     if json:
         print_json(answer)
     if answer["deleted"]:
@@ -181,10 +199,13 @@ def _path(name: str) -> str:
     return f"/api/unit-metrics/{quote(name, safe='')}"
 
 
+def _api(options: Options, give_up_after: float) -> Api:
+    return Api(options.service(), stop=Event(), give_up_after=give_up_after, notice=say)
+
+
 def _ask(
-    options: Options, method: str, path: str, members: Mapping[str, type], fields: dict[str, Any] | None = None
+    api: Api, method: str, path: str, members: Mapping[str, type], fields: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    api = Api(options.service(), stop=Event(), notice=say)
     with contextlib.closing(api), plain_refusals():
         return api.send(method, path, members, fields)
 

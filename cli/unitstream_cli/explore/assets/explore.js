@@ -107,8 +107,8 @@
       png: (clicks, noted) => {
         const shown = picture();
         if (clicks && shown && noted) {
-          const title = { text: noted.heading.join("<br>"), font: { size: 13 }, x: 0.01, xanchor: "left", y: 0.98, yanchor: "top" };
-          const margin = { ...shown.layout.margin, t: 24 + 18 * noted.heading.length };
+          const title = { text: noted.heading.join("<br>"), font: { size: 13 }, x: 0.01, xanchor: "left", y: 0.97, yanchor: "top" };
+          const margin = { ...shown.layout.margin, t: 32 + 18 * noted.heading.length };
           const layout = { ...shown.layout, title, margin, autosize: false };
           const form = { format: "png", width: 1200, height: 600, filename: noted.name.replace(/\.png$/, "") };
           window.Plotly.downloadImage({ data: shown.data, layout }, form);
