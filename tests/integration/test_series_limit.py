@@ -16,7 +16,7 @@ from support import point, proxy_event, request_body
 from ingest import app
 from unitstream.identity import Metric
 from unitstream.items import metric_key
-from unitstream.series_limit import Counts
+from unitstream.series_limit import SeriesCounts
 from unitstream.streams import token_key
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def test_what_could_not_be_counted_in_time_is_counted_later(invoke: Invoke, tabl
     """With what the next request creates."""
     assert send(invoke, [0])[0] == 201
     key = metric_key(DEMO_STREAM_ID, Metric("orders", "Sum"))
-    counts = Counts(app.tables()[1].table)
+    counts = SeriesCounts(app.tables()[1].table)
 
     def counted() -> int:
         (entry,) = [item for item in items(tables) if item["sk"]["S"] == key.sk]

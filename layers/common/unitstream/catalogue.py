@@ -14,7 +14,7 @@ from unitstream.entries import MAX_KEY_SETS, MetricEntry, key_set_of
 from unitstream.items import metric_key, series_attributes, series_key
 from unitstream.new_keys import notices_of_new_keys
 from unitstream.problems import InvalidRequest
-from unitstream.series_limit import Counts, beyond, new_among
+from unitstream.series_limit import SeriesCounts, beyond, new_among
 from unitstream.table import Outcome
 from unitstream.widening import Entries
 
@@ -53,7 +53,7 @@ class Catalogue:
     def __init__(self, table: Table) -> None:
         self._table = table
         self._entries = Entries(table)
-        self._counts = Counts(table)
+        self._counts = SeriesCounts(table)
         # Of which stream, and the record ID.
         self._series: set[tuple[str, str]] = set()
 

@@ -29,7 +29,7 @@ _SAMPLED_SHARD = "0"
 _COUNTED_TOGETHER = 1_000
 
 
-class Counts:
+class SeriesCounts:
     """Adds new series to the counts of their metrics. One instance serves all the requests of a warm function."""
 
     def __init__(self, table: Table) -> None:
