@@ -153,7 +153,7 @@ def asked_from(choices: Choices, sort: str | None, dimensions: Mapping[str, Dime
         metric,
         per,
         sort=sort if (sort or "").removeprefix("-") in {one.name for one in columns} else None,
-        granularity=None if choices.granularity == "day" else choices.granularity,  # type: ignore[arg-type]  # one of the control
+        granularity=None if choices.granularity == "day" else choices.granularity,  # type: ignore[arg-type]  # the control offers no other words
         group_by=group_by,
         filter=_kept(choices.filter, keys),
         numerator_filter=_kept(sides[0], keys),
